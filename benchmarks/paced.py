@@ -15,9 +15,9 @@ from redis.asyncio import Redis
 from benchmarks.stage import SYMBOLS, Stage
 from benchmarks.tick import Counter
 from llmctx.clock import iso, now_ms
-from llmctx.connection import end
 from llmctx.context.tick import Tick
 from llmctx.schema import keys
+from llmctx.tasks import end
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import bind_instance
 from llmctx.worker.home import TrailHome

@@ -18,12 +18,14 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from llmctx import canonical, clock
-from llmctx.connection import open_redis, pause, read_stream, read_stream_back
+from llmctx.connection import open_redis
+from llmctx.connection.streams import read_stream, read_stream_back
 from llmctx.context.tick import Tick
 from llmctx.errors import UnsettledError
 from llmctx.publication import publication
 from llmctx.schema import keys, values
 from llmctx.schema.symbol import check_symbol
+from llmctx.tasks import pause
 from llmctx.trail.log.entry import address
 from llmctx.trail.log.instance import Instance, require_instance
 from llmctx.trail.log.lease import redis_errors

@@ -34,7 +34,7 @@ from llmctx.prompt.book import PromptChoice
 from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template
 from llmctx.record import RecordMetadata, compose, compose_confirmation, compose_dead_letter
-from llmctx.symbol_memory import SymbolMemory
+from llmctx.symbols.memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
 

@@ -20,12 +20,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "rules",
         "bounded_cache",
         "limits",
-        "sentinel",
-        "redis_address",
-        "remedy",
         "private_files",
         "connection",
-        "shared_connection",
+        "tasks",
         "functions",
         "killpoint",
         "log_context",
@@ -38,8 +35,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("decision",),
     ("publication", "leaf_fields"),
     ("record",),
-    ("statement", "symbol_state"),
-    ("pipeline", "symbol_memory", "held_symbols", "standing", "replay"),
+    ("statement",),
+    ("pipeline", "symbols", "replay"),
     ("worker", "flow"),
     ("ops",),
     ("backtest", "console", "testing", "client"),
@@ -48,12 +45,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 # Rooms of one file that others on their own floor may import.
 SHARED_ON_THEIR_FLOOR = {
+    "tasks",
     "errors",
     "clock",
     "canonical",
-    "redis_address",
-    "remedy",
-    "sentinel",
     "version",
     "functions",
     "killpoint",
@@ -61,12 +56,10 @@ SHARED_ON_THEIR_FLOOR = {
     "environment",
     "toml_file",
     "cli",
-    "shared_connection",
     "bounded_cache",
     "limits",
-    "symbol_memory",
+    "symbols",
     "client",
-    "standing",
 }
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))

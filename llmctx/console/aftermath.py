@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.console.measured import decided_of
 from llmctx.console.subject import Subject
 from llmctx.context.marks import read_bar

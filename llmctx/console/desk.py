@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from redis.exceptions import RedisError
 
-from llmctx.connection import read_stream_back, server_ms
+from llmctx.connection import server_ms
+from llmctx.connection.streams import read_stream_back
 from llmctx.console.api_models import StatusAnswer
 from llmctx.console.story import Brief, brief_of
 from llmctx.console.subject import Live

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from llmctx import clock
-from llmctx.connection import read_stream_back
+from llmctx.connection.streams import read_stream_back
 from llmctx.console.subject import Live
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from llmctx import clock
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.console.subject import Subject
 from llmctx.replay.corpus import Place
 from llmctx.replay.outcome import PastDecision, outcome_of

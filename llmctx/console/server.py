@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from llmctx.connection import end
 from llmctx.console.access import Bind, door_of
 from llmctx.console.subject import Subject
 from llmctx.errors import ConsoleError
+from llmctx.tasks import end
 
 try:
     import uvicorn

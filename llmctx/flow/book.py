@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, NamedTuple, Self
 
 from llmctx import canonical
-from llmctx.connection import StreamEntry
+from llmctx.connection.streams import StreamEntry
 from llmctx.flow.bars import CENT, PERCENT_STEP, rounded
 from llmctx.flow.trades import Order, Trade, order_of
 

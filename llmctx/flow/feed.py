@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 from llmctx import clock
-from llmctx.connection import pause
 from llmctx.context.tick import Tick
 from llmctx.errors import ServerError, TrailError
 from llmctx.flow.bars import BadRow, Bar
@@ -26,6 +25,7 @@ from llmctx.flow.news import WINDOW, Headline
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.store import Store
 from llmctx.flow.timeline import Item, Moment, Vix, moments
+from llmctx.tasks import pause
 
 MAX_AWAY_S = 60.0
 """How long the feed waits for a server that does not answer."""

@@ -8,11 +8,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock
-from llmctx.connection import pause, read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.context.tick import Tick
 from llmctx.errors import ServerError
 from llmctx.publication import publication
 from llmctx.schema.keys import decisions, partition_of
+from llmctx.tasks import pause
 from llmctx.trail.log.log import Log
 
 _log = logging.getLogger(__name__)

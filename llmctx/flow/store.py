@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from llmctx import clock
-from llmctx.connection import StreamEntry, read_stream, read_stream_back
+from llmctx.connection.streams import StreamEntry, read_stream, read_stream_back
 from llmctx.context.snapshot import as_of
 from llmctx.errors import ServerError
 from llmctx.flow.bars import Bar

@@ -7,9 +7,10 @@ from typing import Any, cast
 from redis.exceptions import RedisError
 
 from llmctx import clock
-from llmctx.connection import pause, server_ms
+from llmctx.connection import server_ms
 from llmctx.errors import LeaseError, RequestError, TrailError
 from llmctx.schema.keys import ticks
+from llmctx.tasks import pause
 from llmctx.trail.archive.archived_range import ArchivedRange
 from llmctx.trail.log.lease import SEE_REDIS, redis_errors
 from llmctx.trail.log.log import Log

@@ -13,8 +13,9 @@ import uuid
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx.connection import pause, server_ms
+from llmctx.connection import server_ms
 from llmctx.schema import keys
+from llmctx.tasks import pause
 
 _log = logging.getLogger(__name__)
 

@@ -1,12 +1,12 @@
 """One decision now: made here if the partition is free, otherwise by its owner."""
 
 from llmctx import clock
-from llmctx.connection import pause
 from llmctx.context.marks import Mark
 from llmctx.context.tick import Tick
 from llmctx.errors import LeaseError
 from llmctx.pipeline import DecisionConfig
 from llmctx.schema.keys import partition_of
+from llmctx.tasks import pause
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from llmctx import canonical
-from llmctx.connection import StreamEntry
+from llmctx.connection.streams import StreamEntry
 from llmctx.errors import AddressError, LlmctxError, SettledError, in_short
 from llmctx.killpoint import reached
 from llmctx.limits import MAX_DETAIL_CHARS, MAX_EFFECT_BYTES, MAX_ERROR_CHARS, cut

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import OutOfMemoryError, RedisError
 
-from llmctx.connection import pause
 from llmctx.errors import ServerError
 from llmctx.functions import ServerFunction
+from llmctx.tasks import pause
 
 _log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 from redis.exceptions import RedisError
 
 from llmctx import clock, log_context
-from llmctx.connection import pause, server_ms
+from llmctx.connection import server_ms
 from llmctx.errors import (
     BehindError,
     ForkError,
@@ -27,7 +27,8 @@ from llmctx.errors import (
 from llmctx.killpoint import reached
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.schema import keys
-from llmctx.symbol_memory import SymbolMemory
+from llmctx.symbols.memory import SymbolMemory
+from llmctx.tasks import pause
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import SEE_REDIS, Holder, Lease
 from llmctx.trail.log.log import Draft, Log, Settlement

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from llmctx.assets import asset
-from llmctx.connection import end, open_redis, pause
+from llmctx.connection import open_redis
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import ClockError, ForkError, InstanceError, KeyFileError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.template import load_template
+from llmctx.tasks import end, pause
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
 from llmctx.worker.balancing import Balancer

@@ -19,7 +19,7 @@ from llmctx.errors import RequestError
 from llmctx.publication import expires_ms, position_of
 from llmctx.record import RecordMetadata, people_fields
 from llmctx.statement import Act, approved_in, compose_act, compose_approval
-from llmctx.symbol_memory import SymbolMemory
+from llmctx.symbols.memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
 from llmctx.trail.log.people import NameTable

@@ -14,7 +14,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from llmctx.connection import read_stream_back
+from llmctx.connection.streams import read_stream_back
 from llmctx.errors import LeaseError, TrailError, in_short
 from llmctx.functions import ServerFunction
 from llmctx.publication import is_said_by, published_text

@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.connection import StreamEntry, read_stream
+from llmctx.connection.streams import StreamEntry, read_stream
 from llmctx.functions import foreign_libraries
 from llmctx.publication import is_said_by, publication
 from llmctx.schema import keys, values

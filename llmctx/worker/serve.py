@@ -5,8 +5,8 @@ import gc
 from collections.abc import Callable
 from typing import NamedTuple
 
-from llmctx.connection import end
 from llmctx.pipeline import DecisionConfig
+from llmctx.tasks import end
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.proof.notary_service import serve_notary
 from llmctx.worker.balancing import Balancer

@@ -5,10 +5,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from llmctx.connection import pause
 from llmctx.errors import LeaseError, TrailError
 from llmctx.prompt.book import REFRESH_S, PromptChoice
 from llmctx.record import people_fields
+from llmctx.tasks import pause
 from llmctx.trail.log.log import Log
 from llmctx.worker.owner import Owner
 

@@ -10,7 +10,6 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock, log_context
-from llmctx.connection import end, pause
 from llmctx.context.tick import Tick
 from llmctx.errors import (
     ForkError,
@@ -27,6 +26,7 @@ from llmctx.killpoint import reached
 from llmctx.pipeline import Pipeline
 from llmctx.record import RecordMetadata, compose_unread, without_evidence
 from llmctx.schema import keys
+from llmctx.tasks import end, pause
 from llmctx.trail.log.entry import Entry
 from llmctx.worker.balancing import set_when_either
 from llmctx.worker.memory import MemoryWatch

@@ -8,11 +8,11 @@ from redis.exceptions import RedisError
 
 from llmctx import clock
 from llmctx.connection import check, server_ms
+from llmctx.connection.address import without_password
 from llmctx.errors import CheckpointError, ServerError
-from llmctx.redis_address import without_password
 from llmctx.replay.reconcile import NO_REASON, reconcile
 from llmctx.schema import keys
-from llmctx.symbol_memory import SymbolMemory
+from llmctx.symbols.memory import SymbolMemory
 from llmctx.trail.log import unreadable
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.instance import read_instance

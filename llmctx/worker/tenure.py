@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from redis.asyncio import Redis
 
-from llmctx.connection import end, pause
 from llmctx.errors import InstanceError, LeaseError, TrailError
+from llmctx.tasks import end, pause
 from llmctx.trail.log.lease import Holder, Lease
 from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.server_check import ServerCheck

@@ -15,7 +15,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from llmctx import clock
-from llmctx.connection import StreamEntry, server_ms
+from llmctx.connection import server_ms
+from llmctx.connection.streams import StreamEntry
 from llmctx.context.marks import read_confirmation
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, TrailError

@@ -7,13 +7,13 @@ import uuid
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx.connection import pause
 from llmctx.context.tick import Tick
 from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.errors import TrailError
-from llmctx.held_symbols import held_symbols
 from llmctx.schema import keys
-from llmctx.symbol_memory import SymbolMemory
+from llmctx.symbols.held import held_symbols
+from llmctx.symbols.memory import SymbolMemory
+from llmctx.tasks import pause
 from llmctx.trail.log.log import Log
 
 _log = logging.getLogger(__name__)

@@ -14,12 +14,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import canonical
-from llmctx.connection import end, open_redis, pause, read_stream
+from llmctx.connection import open_redis
+from llmctx.connection.streams import read_stream
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, ServerError
 from llmctx.schema import keys
 from llmctx.schema.mapping.document import hash_as_json
 from llmctx.schema.mapping.sections import Sections
+from llmctx.tasks import end, pause
 from llmctx.trail.log.log import Log
 
 _log = logging.getLogger(__name__)

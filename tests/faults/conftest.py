@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import connect, read_stream
+from llmctx.connection import connect
+from llmctx.connection.streams import read_stream
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.lease import lease_key, read_holder

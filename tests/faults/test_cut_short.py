@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx import clock
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log

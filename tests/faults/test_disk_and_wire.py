@@ -14,7 +14,8 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.assets import asset
-from llmctx.connection import connect, read_stream
+from llmctx.connection import connect
+from llmctx.connection.streams import read_stream
 from llmctx.context.package import build_package
 from llmctx.context.read_rules import ReadRules
 from llmctx.context.reader import read_snapshot

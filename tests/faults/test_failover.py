@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import connect, primary_url, read_stream
+from llmctx.connection import connect, primary_url
+from llmctx.connection.streams import read_stream
 from llmctx.llm.standin import Standin
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import StreamEntry, read_stream, read_stream_back
+from llmctx.connection.streams import StreamEntry, read_stream, read_stream_back
 from llmctx.functions import execute
 from llmctx.llm.standin import Standin
 from llmctx.replay.partition_check import PartitionReport

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import connect, read_stream
+from llmctx.connection import connect
+from llmctx.connection.streams import read_stream
 from llmctx.errors import ForkError, InstanceError, LeaseError
 from llmctx.trail.log.instance import Instance, bind_instance
 from llmctx.trail.log.log import Log

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import open_redis, read_stream
+from llmctx.connection import open_redis
+from llmctx.connection.streams import read_stream
 from llmctx.errors import ServerError
 from llmctx.flow import feed as feeding
 from llmctx.flow.compose import FedBar

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.context import reader
 from llmctx.functions import execute
 from llmctx.schema import keys

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.decision.approval import ApprovalRule
 from llmctx.decision.mandate.mandate import Limits, Mandate
 from llmctx.decision.verdict import GuardPolicy

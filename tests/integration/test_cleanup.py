@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.clock import iso, now_ms
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.ops.cleanup import lists
 from llmctx.ops.cleanup.scope import Scope, Tally
 from llmctx.schema import keys

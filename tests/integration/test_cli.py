@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.clock import iso, to_ms
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.flow.bar_file import BarFile
 from llmctx.flow.simulated_market import simulate
 from llmctx.schema import keys

@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 from llmctx import canonical, clock
 from llmctx.assets import asset
 from llmctx.backtest import Session, run_backtest
-from llmctx.connection import open_redis, read_stream
+from llmctx.connection import open_redis
+from llmctx.connection.streams import read_stream
 from llmctx.flow.bars import Bar
 from llmctx.flow.book import Book
 from llmctx.flow.feed import Feed

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from llmctx import canonical
 from llmctx.clock import to_ms
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.context.package import build_package
 from llmctx.context.read_rules import ReadRules
 from llmctx.context.reader import read_snapshot

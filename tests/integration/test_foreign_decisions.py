@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import StreamEntry, read_stream
+from llmctx.connection.streams import StreamEntry, read_stream
 from llmctx.errors import LeaseError
 from llmctx.functions import execute
 from llmctx.schema import keys

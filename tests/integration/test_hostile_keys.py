@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.functions import execute
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys

@@ -9,7 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.connection import connect, read_stream
+from llmctx.connection import connect
+from llmctx.connection.streams import read_stream
 from llmctx.errors import LeaseError, SettledError, TrailError
 from llmctx.schema import keys
 from llmctx.trail.log.blobs import Blobs

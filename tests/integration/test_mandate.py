@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.assets import asset
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.context.package import Package
 from llmctx.context.tick import Tick
 from llmctx.decision.mandate.mandate import Group, Limits, Mandate
@@ -24,7 +24,7 @@ from llmctx.replay.corpus import BlobCache, Recorded
 from llmctx.replay.mandate_check import judge_again
 from llmctx.replay.rerun import rebuild
 from llmctx.schema import keys
-from llmctx.symbol_memory import SymbolMemory
+from llmctx.symbols.memory import SymbolMemory
 from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log

@@ -30,7 +30,7 @@ from llmctx.replay.plan import Plan, build_request
 from llmctx.replay.rerun import rebuild
 from llmctx.replay.verify import verify_log
 from llmctx.schema import values
-from llmctx.symbol_memory import SymbolMemory
+from llmctx.symbols.memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft, Log
 from llmctx.worker.home import open_home

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.decision import guards
 from llmctx.llm.completion import Completion
 from llmctx.llm.output import OutputSchema
@@ -29,11 +29,11 @@ pytestmark = pytest.mark.usefixtures("short_pauses")
 ALWAYS = 10**6
 STEPS = {
     "llmctx.pipeline.read_snapshot": (2, "decision"),
-    "llmctx.symbol_memory.SymbolMemory.of": (ALWAYS, "dead_letter"),
-    "llmctx.symbol_memory.ledger_after": (ALWAYS, "decision"),
+    "llmctx.symbols.memory.SymbolMemory.of": (ALWAYS, "dead_letter"),
+    "llmctx.symbols.memory.ledger_after": (ALWAYS, "decision"),
     "llmctx.pipeline.halt_in": (ALWAYS, "dead_letter"),
     "llmctx.pipeline.with_room": (ALWAYS, "dead_letter"),
-    "llmctx.standing.StandingDecisions.instead_of_asking": (ALWAYS, "dead_letter"),
+    "llmctx.symbols.standing.StandingDecisions.instead_of_asking": (ALWAYS, "dead_letter"),
     "llmctx.pipeline.render": (ALWAYS, "skipped"),
     "llmctx.prompt.render.Message": (ALWAYS, "skipped"),
     "llmctx.decision.conclude.judge": (ALWAYS, "failed"),

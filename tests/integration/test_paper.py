@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 
 from llmctx import canonical
 from llmctx.clock import parse_iso, to_ms
-from llmctx.connection import open_redis, read_stream
+from llmctx.connection import open_redis
+from llmctx.connection.streams import read_stream
 from llmctx.flow.bar_file import BarFile
 from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed

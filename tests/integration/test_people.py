@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.clock import now_ms
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.decision.approval import ApprovalRule
 from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import RequestError

@@ -16,7 +16,8 @@ from jsonschema import Draft7Validator
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.connection import read_stream, server_ms
+from llmctx.connection import server_ms
+from llmctx.connection.streams import read_stream
 from llmctx.trail.log.entry import restored
 from llmctx.trail.log.instance import bind_instance, read_instance
 from llmctx.trail.log.log import Log

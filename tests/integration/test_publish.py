@@ -10,7 +10,8 @@ from typing import cast
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import connect, read_stream
+from llmctx.connection import connect
+from llmctx.connection.streams import read_stream
 from llmctx.context.tick import Tick
 from llmctx.errors import InstanceError, LeaseError, TrailError
 from llmctx.publication import thesis_of

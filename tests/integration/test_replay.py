@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from llmctx.assets import asset
 from llmctx.canonical import sha256
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.decision.decision import OUTPUT
 from llmctx.flow.bars import Bar
 from llmctx.flow.feed import Feed

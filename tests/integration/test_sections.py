@@ -21,7 +21,6 @@ from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.verdict import Verdict
-from llmctx.held_symbols import held_symbols
 from llmctx.llm.completion import Completion
 from llmctx.ops.cleanup.run import clean_up
 from llmctx.ops.keyspace import count_families
@@ -33,6 +32,7 @@ from llmctx.schema import values
 from llmctx.schema.mapping.document import hash_as_json
 from llmctx.schema.mapping.rule import SectionRule
 from llmctx.schema.mapping.sections import Sections
+from llmctx.symbols.held import held_symbols
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance

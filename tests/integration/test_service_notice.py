@@ -7,9 +7,9 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.assets import asset
-from llmctx.connection import end
 from llmctx.prompt.template import Template, load_template
 from llmctx.settings import load_settings
+from llmctx.tasks import end
 from llmctx.trail.log.instance import bind_instance
 from llmctx.worker import service_notice
 from llmctx.worker.home import TrailHome

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError, TimeoutError  # noqa: A004
 
 from llmctx.connection import RedisClient, connect
+from llmctx.connection.shared import MAX_BATCH
 from llmctx.functions import ServerFunction, execute
-from llmctx.shared_connection import MAX_BATCH
 from tests.conftest import free_port
 from tests.faults.test_disk_and_wire import proxied
 
@@ -178,7 +178,7 @@ async def test_a_write_that_a_demoted_server_refused_goes_to_the_new_one(command
 
 
 async def test_a_silent_server_is_a_timeout_for_every_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmctx.connection.SOCKET_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("llmctx.connection.client.SOCKET_TIMEOUT_S", 0.3)
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while asked := await reader.read(65536):

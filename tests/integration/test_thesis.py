@@ -19,7 +19,7 @@ from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.template import load_template
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
-from llmctx.symbol_memory import SymbolMemory
+from llmctx.symbols.memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log

@@ -12,7 +12,8 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx import clock
-from llmctx.connection import read_stream, server_ms
+from llmctx.connection import server_ms
+from llmctx.connection.streams import read_stream
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.log import Log

@@ -12,7 +12,7 @@ import zstandard
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.errors import TrailError
 from llmctx.limits import MAX_RECORD_BYTES
 from llmctx.schema import keys

@@ -38,7 +38,7 @@ from tests.unit.makers import (
     template_of,
 )
 
-MEMORY = "llmctx.symbol_memory.SymbolMemory.of"
+MEMORY = "llmctx.symbols.memory.SymbolMemory.of"
 TICK = Tick(id="run:AAPL:1", symbol=SYMBOL, cause="position_marked")
 
 

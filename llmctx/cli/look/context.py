@@ -59,7 +59,7 @@ async def _read(settings: Settings, symbol: str) -> "Package":
     from llmctx.context.package import build_package
     from llmctx.context.reader import read_snapshot
     from llmctx.schema.keys import partition_of
-    from llmctx.symbol_memory import SymbolMemory
+    from llmctx.symbols.memory import SymbolMemory
     from llmctx.trail.log.log import Log
 
     async with redis_of(settings) as (redis, _):

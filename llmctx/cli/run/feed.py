@@ -34,8 +34,8 @@ from llmctx.cli.shared.options import (
 )
 from llmctx.cli.shared.output import out, print_json
 from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
+from llmctx.connection.address import without_password
 from llmctx.errors import FeedError
-from llmctx.redis_address import without_password
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:

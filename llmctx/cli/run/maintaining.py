@@ -7,10 +7,10 @@ import os
 import sys
 
 from llmctx import clock
-from llmctx.connection import pause
 from llmctx.ops.maintenance.log import MaintenanceLog
 from llmctx.ops.maintenance.schedule import STEPS, Schedule
 from llmctx.settings import Settings
+from llmctx.tasks import pause
 from llmctx.worker.home import TrailHome
 
 _log = logging.getLogger(__name__)

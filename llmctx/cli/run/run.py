@@ -17,8 +17,8 @@ from llmctx.cli.shared.options import AsJson, NewInstance
 from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.record_text import record_line
 from llmctx.cli.shared.setup import home_of
+from llmctx.connection.address import without_password
 from llmctx.prompt.book import PromptBook
-from llmctx.redis_address import without_password
 from llmctx.schema import keys
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address

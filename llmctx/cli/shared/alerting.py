@@ -9,9 +9,9 @@ from urllib.parse import unquote
 
 from redis.asyncio import Redis
 
-from llmctx.connection import end
-from llmctx.redis_address import secrets_in
+from llmctx.connection.address import secrets_in
 from llmctx.settings import Settings
+from llmctx.tasks import end
 from llmctx.trail.log.instance import Instance
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock
-from llmctx.connection import end, pause
 from llmctx.decision.halt import HALTED
 from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_DETAIL_CHARS, cut
 from llmctx.schema import keys
+from llmctx.tasks import end, pause
 from llmctx.trail.log.entry import Entry
 from llmctx.worker.controls import ALL, halted
 

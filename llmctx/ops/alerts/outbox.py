@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from llmctx import clock
-from llmctx.connection import end
 from llmctx.errors import AlertError
 from llmctx.ops.alerts.alert import Alert, alert_of
 from llmctx.ops.alerts.receiver import Receiver, Retry, deliver
+from llmctx.tasks import end
 
 _log = logging.getLogger(__name__)
 

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx.connection import pause, server_ms
+from llmctx.connection import server_ms
 from llmctx.errors import ForkError, LlmctxError
 from llmctx.ops.doctor.finding import Level
 from llmctx.ops.doctor.trail import checkpoint_of
+from llmctx.tasks import pause
 from llmctx.trail.log.log import Log
 
 _log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 
 from llmctx import clock
-from llmctx.connection import StreamEntry, read_stream, read_stream_back, server_ms
+from llmctx.connection import server_ms
+from llmctx.connection.streams import StreamEntry, read_stream, read_stream_back
 from llmctx.errors import ArchiveError
 from llmctx.schema import keys
 from llmctx.trail.archive.columns import arrow

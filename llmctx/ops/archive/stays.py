@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.connection import read_stream_back
+from llmctx.connection.streams import read_stream_back
 from llmctx.errors import AddressError
-from llmctx.held_symbols import held_symbols
 from llmctx.publication import thesis_of
 from llmctx.schema import keys
+from llmctx.symbols.held import held_symbols
 from llmctx.trail.log.entry import Entry, parse_address
 from llmctx.trail.log.lease import redis_errors
 from llmctx.trail.log.log import Log

@@ -14,10 +14,10 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx.connection import pause
 from llmctx.errors import BackupError, ServerError
 from llmctx.functions import execute
 from llmctx.killpoint import reached
+from llmctx.tasks import pause
 
 _POLL_S = 0.05
 _CONNECT_TIMEOUT_S = 15.0

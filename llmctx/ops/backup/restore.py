@@ -11,7 +11,6 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx.connection import pause
 from llmctx.errors import BackupError, LeaseError, ServerError
 from llmctx.ops.backup.files import unpack
 from llmctx.ops.backup.load import load_snapshot
@@ -19,6 +18,7 @@ from llmctx.ops.backup.manifest import RDB, Backup
 from llmctx.ops.backup.state import check_state, unpack_state
 from llmctx.replay.partition_check import PartitionReport
 from llmctx.replay.verify import Expected, verify_partition
+from llmctx.tasks import pause
 from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.lease import LEASE_MS, Lease, read_holder
 from llmctx.trail.log.log import Log

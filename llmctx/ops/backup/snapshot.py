@@ -15,10 +15,10 @@ from typing import Any, BinaryIO, NamedTuple
 from redis.asyncio import Redis, SSLConnection
 from redis.exceptions import RedisError, ResponseError
 
-from llmctx.connection import pause
 from llmctx.errors import ServerError
 from llmctx.functions import execute
 from llmctx.limits import MAX_ERROR_CHARS, cut
+from llmctx.tasks import pause
 
 TOOLS = ("redis-cli", "valkey-cli")
 _POLL_S = 0.1

@@ -1,7 +1,7 @@
 """Cleanup of single live keys: those that never expire though they should, and those of positions that are closed."""
 
 from llmctx import clock
-from llmctx.connection import read_stream_back
+from llmctx.connection.streams import read_stream_back
 from llmctx.ops.cleanup.scope import Scope, Tally
 from llmctx.schema import keys
 from llmctx.schema.keys import BY_SECTION, FAMILIES

@@ -7,12 +7,12 @@ from redis.exceptions import MasterDownError, NoPermissionError, ReadOnlyError
 from redis.exceptions import TimeoutError as NoReplyError
 
 from llmctx.connection import open_redis
+from llmctx.connection.remedy import remedy
 from llmctx.errors import LlmctxError, ServerError, in_short
 from llmctx.ops.doctor import host, live_keys, memory, model, server, trail, utc
 from llmctx.ops.doctor.finding import Finding, red, unknown
 from llmctx.ops.doctor.settings_file import drifts
 from llmctx.ops.doctor.subject import Places, Subject
-from llmctx.remedy import remedy
 
 Check = Callable[[Subject], Awaitable[Finding]]
 

@@ -4,10 +4,10 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 
 from llmctx import clock
 from llmctx.connection import check, connect
+from llmctx.connection.address import without_password
 from llmctx.functions import execute
 from llmctx.ops.doctor.finding import Finding, amber, green, red, unknown
 from llmctx.ops.doctor.subject import Subject
-from llmctx.redis_address import without_password
 
 MAX_CALL_MS = 20
 """A p99 of our functions above this is slow: a tick calls three of them."""

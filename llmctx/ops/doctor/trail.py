@@ -1,7 +1,8 @@
 """Checks of the trail: whose it is, who serves it, what waits, what failed, and whether it is signed."""
 
 from llmctx import clock
-from llmctx.connection import read_stream, server_ms
+from llmctx.connection import server_ms
+from llmctx.connection.streams import read_stream
 from llmctx.errors import CheckpointError, InstanceError
 from llmctx.functions import foreign_libraries, own_libraries
 from llmctx.ops.doctor.finding import Finding, Level, amber, green, red

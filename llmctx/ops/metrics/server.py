@@ -11,7 +11,8 @@ from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 
 from llmctx import clock
-from llmctx.connection import read_stream, server_ms
+from llmctx.connection import server_ms
+from llmctx.connection.streams import read_stream
 from llmctx.errors import CheckpointError, in_short
 from llmctx.schema import keys
 from llmctx.trail.log.lease import read_holder

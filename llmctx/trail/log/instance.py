@@ -12,9 +12,9 @@ from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
 
-from llmctx.connection import pause
 from llmctx.errors import InstanceError, TrailError
 from llmctx.private_files import make_private_directory, write_private
+from llmctx.tasks import pause
 from llmctx.trail.log.lease import redis_errors
 
 FORMAT = "2"

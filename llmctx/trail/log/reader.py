@@ -8,7 +8,7 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from llmctx.connection import StreamEntry, read_stream, read_stream_back, stream_entries
+from llmctx.connection.streams import StreamEntry, read_stream, read_stream_back, stream_entries
 from llmctx.errors import AddressError
 from llmctx.trail.log.base import Base
 from llmctx.trail.log.blobs import Blobs

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.connection import StreamEntry
+from llmctx.connection.streams import StreamEntry
 from llmctx.functions import Argument, ServerFunction
 from llmctx.killpoint import reached
 from llmctx.trail.log.appended import remember

@@ -8,9 +8,9 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx.connection import end
 from llmctx.errors import ForkError, TrailError
 from llmctx.functions import execute
+from llmctx.tasks import end
 from llmctx.trail.log.appended import is_ours
 from llmctx.trail.log.dictionary import Trainer
 from llmctx.trail.log.entry import Entry

@@ -12,9 +12,9 @@ from itertools import takewhile
 from pathlib import Path
 
 from llmctx import canonical, clock
-from llmctx.connection import end, pause
 from llmctx.errors import ForkError, LeaseError, SpoolError, TrailError
 from llmctx.killpoint import reached
+from llmctx.tasks import end, pause
 from llmctx.trail.disk import write_in_thread
 from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.log import Log

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.connection import StreamEntry, read_stream
+from llmctx.connection.streams import StreamEntry, read_stream
 from llmctx.errors import ForkError
 from llmctx.trail.log.appended import is_ours
 from llmctx.trail.log.entry import Entry, promised_pieces

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.connection import read_stream
+from llmctx.connection.streams import read_stream
 from llmctx.console.access import Bind, door_of, make_token
 from llmctx.console.subject import Subject
 from llmctx.errors import ConsoleError

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx import canonical
-from llmctx.connection import StreamEntry
+from llmctx.connection.streams import StreamEntry
 from llmctx.flow.book import Book
 from llmctx.flow.trades import ClosedPosition, Fill, Order, history_fields
 from tests.unit.flow.makers import MINUTE, OPENING

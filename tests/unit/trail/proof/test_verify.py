@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from llmctx import canonical
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import KINDS, SETTLING, Fault
+from llmctx.trail.proof.checkpoint import Checkpoint
+from llmctx.trail.proof.coverage import BOUND_MS, Coverage
 from llmctx.trail.proof.merkle import leaf_hash, root
 from llmctx.trail.proof.verify import Verifier
 
@@ -492,3 +494,15 @@ def test_another_list_of_a_symbol_is_found(lists: dict[str, list[int]], at: int)
 def test_a_fault_reads_as_a_sentence() -> None:
     fault = Fault(3, "contiguity", "index 3", "index 4")
     assert str(fault) == "record 3 breaks contiguity: expected index 3, found index 4"
+
+
+def test_a_checkpoint_over_a_part_of_a_late_one_makes_the_rest_no_later() -> None:
+    late = (f"time {1000 * BOUND_MS}", "late-since 5")
+    part, whole = (Checkpoint("llmctx/test/0", size, bytes(32), late) for size in (2, 4))
+    coverage = Coverage([part, whole])
+    coverage.begin_at(3)
+    assert coverage.check_time(3, 10) is None
+    earlier = Checkpoint("llmctx/test/0", 2, bytes(32), (f"time {900 * BOUND_MS}",))
+    coverage = Coverage([earlier, whole])
+    coverage.begin_at(3)
+    assert coverage.check_time(3, 10) is not None

@@ -8,8 +8,8 @@ import re
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from llmctx.connection.sentinel import Place
 from llmctx.errors import ServerError
-from llmctx.sentinel import Place
 
 _ADDRESS = re.compile(
     r"""(?P<scheme>rediss?)://

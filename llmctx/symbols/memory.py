@@ -22,8 +22,8 @@ from llmctx.decision.stop import STOP_UNCONFIRMED
 from llmctx.decision.verdict import Verdict
 from llmctx.errors import AnchorError, in_short
 from llmctx.publication import thesis_of
-from llmctx.standing import StandingDecisions
-from llmctx.symbol_state import State, after_act, merged, reference_in, state_after, waiting_in
+from llmctx.symbols.standing import StandingDecisions
+from llmctx.symbols.state import State, after_act, merged, reference_in, state_after, waiting_in
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.reader import LogReader
 

@@ -1,7 +1,8 @@
 import pytest
 from redis.asyncio import BlockingConnectionPool
 
-from llmctx.connection import StreamEntry, connect
+from llmctx.connection import connect
+from llmctx.connection.streams import StreamEntry
 from llmctx.errors import ServerError
 
 BAD_URLS = [

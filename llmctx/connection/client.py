@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
@@ -19,11 +19,12 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004
 )
 
+from llmctx.connection.address import Watched, check_address, malformed_address, read_watched, without_password
+from llmctx.connection.remedy import remedy
+from llmctx.connection.sentinel import PrimaryFinder, connecting_to_primary
+from llmctx.connection.shared import SharedConnection
 from llmctx.errors import ServerError
-from llmctx.redis_address import Watched, check_address, malformed_address, read_watched, without_password
-from llmctx.remedy import remedy
-from llmctx.sentinel import PrimaryFinder, connecting_to_primary
-from llmctx.shared_connection import SharedConnection
+from llmctx.tasks import pause
 
 MIN_VERSION = (7, 0)
 """The oldest Redis that has functions. Valkey from 7.2 on says that it is Redis 7.2."""
@@ -237,66 +238,7 @@ async def open_redis(url: str, *, retries: int = 3) -> AsyncIterator[Redis]:
         await redis.aclose()
 
 
-async def pause(seconds: float) -> None:
-    """Sleep between two attempts; every loop that tolerates server failures must use this.
-
-    Raises asyncio.CancelledError if the task was already cancelled: a client in the middle of a command may turn a
-    cancellation into an error of its own, and a loop that tolerates that error would never end.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-    await asyncio.sleep(seconds)
-
-
-async def end(*tasks: "asyncio.Task[Any]") -> None:
-    """Cancel tasks until each has ended; one that swallows a cancellation is cancelled again.
-
-    Their results and errors are dropped.
-    """
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        ended, left = await asyncio.wait(left, timeout=1)
-        for task in ended:
-            if not task.cancelled():
-                task.exception()  # retrieved, or asyncio logs it
-
-
 async def server_ms(redis: Redis) -> int:
     """The server's time in milliseconds since 1970."""
     seconds, micros = await redis.time()
     return seconds * 1000 + micros // 1000
-
-
-class StreamEntry(NamedTuple):
-    """One entry of a stream."""
-
-    id: str
-    """Its id, MS-SEQUENCE or INDEX-1."""
-    fields: dict[bytes, bytes]
-    """Its fields."""
-
-    @property
-    def number(self) -> int:
-        """The part of the id before the dash: an index, or milliseconds."""
-        return int(self.id.partition("-")[0])
-
-
-async def read_stream(
-    redis: Redis, key: str, first: str = "-", last: str = "+", *, count: int | None = None
-) -> list[StreamEntry]:
-    """The entries from `first` to `last`, oldest first."""
-    return stream_entries(await redis.xrange(key, first, last, count=count))
-
-
-async def read_stream_back(redis: Redis, key: str, last: str = "+", *, count: int | None = None) -> list[StreamEntry]:
-    """The entries up to `last`, newest first."""
-    return stream_entries(await redis.xrevrange(key, last, "-", count=count))
-
-
-def stream_entries(reply: Any) -> list[StreamEntry]:
-    """The entries in a reply; the client's types allow decoded text and None, but these connections never decode."""
-    found = cast("list[tuple[bytes, dict[bytes, bytes]]]", reply or [])
-    return [StreamEntry(entry_id.decode(), fields) for entry_id, fields in found]

@@ -7,9 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from llmctx.connection import connect
+from llmctx.connection.address import check_address, read_watched, without_password
+from llmctx.connection.sentinel import Place
 from llmctx.errors import ServerError
-from llmctx.redis_address import check_address, read_watched, without_password
-from llmctx.sentinel import Place
 
 SECRET = "hunterTwo"
 PLACES = [
