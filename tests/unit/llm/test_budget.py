@@ -10,6 +10,7 @@ from llmctx.llm.client import EndpointClient
 from llmctx.llm.completion import Attempt, Completion, Outcome, Tried
 from llmctx.llm.price import Price
 from llmctx.llm.profile import ProfileSettings
+from llmctx.llm.request import BOUNDED_ANSWER_TOKENS
 from llmctx.llm.usage import Usage
 from tests.unit.makers import body, completion, prompt_of
 
@@ -30,7 +31,8 @@ async def test_the_most_covers_form_schema_and_reasoning(mode: str) -> None:
     request = len(plan.body(plan.messages(PROMPT)))
     assert request > len(PROMPT.evidence) + len(plan.head)
     most = CallCost({MODEL: PRICE}, [asked.plan]).most(PROMPT, OUTPUT)
-    answer = 4000 + (PROMPT.parameters.max_completion_tokens or 0)
+    limit = PROMPT.parameters.max_completion_tokens or 0
+    answer = 4000 + (max(limit, BOUNDED_ANSWER_TOKENS) if mode == "schema_bounded" else limit)
     cost = (Decimal(3) * (request + ADDED_BY_ENDPOINT) + 10 * answer) / 10**6
     assert most == Spending(request + ADDED_BY_ENDPOINT + answer, cost)
     await asked.aclose()
