@@ -116,6 +116,7 @@ def played(url: str, tmp_path_factory: pytest.TempPathFactory) -> Played:
     return asyncio.run(play(url, tmp_path_factory.mktemp("played"), MARKET.items()))
 
 
+@pytest.mark.more
 async def test_a_session_played_again_from_files_and_in_two_parts_is_the_same_to_the_last_digit(
     played: Played, url: str, tmp_path: Path
 ) -> None:

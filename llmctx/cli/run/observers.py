@@ -33,7 +33,7 @@ async def observers(
         if await stack.enter_async_context(service_alerts(settings, home.redis, home.instance)):
             from llmctx.ops.alerts.halts import telling_halts
 
-            found.append(await stack.enter_async_context(telling_halts(home.redis)))
+            found.append(await stack.enter_async_context(telling_halts(home.redis, home.names)))
         if metrics is not None:
             from llmctx.ops.metrics.endpoint import Address, serve_metrics
 

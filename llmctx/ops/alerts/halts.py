@@ -17,6 +17,8 @@ from llmctx.limits import MAX_DETAIL_CHARS, cut
 from llmctx.schema import keys
 from llmctx.tasks import end, pause
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.people import NameTable, names_in
+from llmctx.visible import show_names, visible
 from llmctx.worker.controls import ALL, halted
 
 _log = logging.getLogger(__name__)
@@ -27,9 +29,13 @@ _FOLLOWS = "No new risk is taken and no model is asked; exits stay possible"
 
 
 @asynccontextmanager
-async def telling_halts(redis: Redis, *, interval_s: float = _INTERVAL_S) -> AsyncIterator[Callable[[Entry], None]]:
-    """Log each halt while it lasts, once a minute; yields what must be called with each record."""
-    watch = _HaltWatch(redis)
+async def telling_halts(
+    redis: Redis, names: NameTable, *, interval_s: float = _INTERVAL_S
+) -> AsyncIterator[Callable[[Entry], None]]:
+    """Log each halt while it lasts, once a minute, by the names in the table; yields what must be called with each
+    record.
+    """
+    watch = _HaltWatch(redis, names)
     task = asyncio.create_task(watch.run(interval_s))
     try:
         yield watch.add
@@ -40,8 +46,9 @@ async def telling_halts(redis: Redis, *, interval_s: float = _INTERVAL_S) -> Asy
 class _HaltWatch:
     """Looks for the keys that halt, whoever set them; a halt by the system's state shows in the records alone."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, names: NameTable) -> None:
         self._redis = redis
+        self._names = names
         self._told: dict[str, float] = {}
 
     def add(self, entry: Entry) -> None:
@@ -61,7 +68,8 @@ class _HaltWatch:
         """What a key holds: by `llmctx halt`, who set it and why. Whatever else it is, it halts."""
         with contextlib.suppress(RedisError):
             said = cast("bytes | None", await self._redis.get(key))
-            return "" if said is None else f": {cut(said.decode(errors='replace'), MAX_DETAIL_CHARS)}"
+            show_names(names_in(await self._names.rows()))  # whoever halts may have been named only just now
+            return "" if said is None else f": {cut(visible(said.decode(errors='replace')), MAX_DETAIL_CHARS)}"
         return ""
 
     def _tell(self, subject: str, what: str) -> None:

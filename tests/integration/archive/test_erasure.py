@@ -83,7 +83,7 @@ def spooled(made: Program) -> bytes:
     return b"".join(path.read_bytes() for path in sorted((made.folder / "var" / "spool").rglob("*.seg")))
 
 
-@pytest.mark.parametrize("point", [None, "segment_drafted"])
+@pytest.mark.parametrize("point", [None, pytest.param("segment_drafted", marks=pytest.mark.more)])
 async def test_the_spool_lets_go_of_what_was_erased(valkey: Redis, proven: Program, point: str | None) -> None:
     before = [entry.packed async for entry in Log(valkey).read()]
     await archived(valkey, proven, keep=1)  # a segment has records of both kinds
