@@ -83,7 +83,7 @@ async def test_ticks_that_wait_for_nobody_are_found(redis: Redis, redis_url: str
     await redis.xadd(keys.ticks(0), Tick(id="old", symbol="AAPL").fields(), id="1000-0")
     found = await examined(redis_url, places)
     assert (found["leases"].level, found["backlog"].level) == ("red", "red")
-    assert found["leases"].consequence == "1 ticks wait for nobody."
+    assert found["leases"].consequence == "No tick is decided meanwhile; waiting: 1."
 
 
 async def test_dead_letters_are_found(redis: Redis, redis_url: str, places: Places) -> None:
