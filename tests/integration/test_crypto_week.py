@@ -160,5 +160,5 @@ async def test_decisions_of_a_backtest_lead_to_the_recounted_books(tmp_path: Pat
 
 @pytest.mark.more
 @pytest.mark.timeout(3000)
-async def test_a_week_of_decisions_leads_to_the_recounted_books(tmp_path: Path) -> None:
-    await traded_and_recounted(tmp_path, crypto_items(9, 7 * 1440, ("SOLUSDT",)))
+async def test_days_of_decisions_lead_to_the_recounted_books(tmp_path: Path) -> None:
+    await traded_and_recounted(tmp_path, crypto_items(9, 4 * 1440, ("SOLUSDT",)))
