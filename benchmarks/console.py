@@ -104,7 +104,7 @@ def pages_of(base: str) -> dict[str, str]:
     return {
         "desk": "", "find": "find?limit=50", "decision": f"decisions/{record['address']}",
         "symbol": f"symbols/{record['symbol']}", "compare": "compare", "quality": "quality", "health": "health",
-        "api": "api",
+        "approvals": "approvals", "api": "api",
     }  # fmt: skip
 
 

@@ -137,6 +137,15 @@ def plain(value: Decimal) -> str:
     return "0" if text == "-0" else text
 
 
+def trimmed(text: str) -> str:
+    """A decimal written as text, without trailing zeros; another text stays as it is."""
+    whole, point, part = text.partition(".")
+    if not point or not part.isdecimal():
+        return text
+    part = part.rstrip("0")
+    return f"{whole}.{part}" if part else whole
+
+
 def _encoder() -> Callable[[Any], str]:
     """The encoder of live values. `JSONEncoder.encode` makes CPython's encoder anew for each value, which costs more
     than writing the value; other implementations have none.

@@ -26,8 +26,8 @@ _MAX_JUDGED = 2000
 _SERVED = Served(
     "/static/comparison.css",
     (
-        ("llmctx", "/"), ("Find", "/find"), ("Compare", "/compare"), ("Quality", "/quality"), ("Health", "/health"),
-        ("API", "/api"),
+        ("Desk", "/"), ("Approvals", "/approvals"), ("Find", "/find"), ("Compare", "/compare"), ("Quality", "/quality"),
+        ("Health", "/health"), ("API", "/api"),
     ),
 )  # fmt: skip
 

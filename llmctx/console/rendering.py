@@ -62,6 +62,7 @@ def _environment() -> Environment:
         "words": lambda ms: _NONE if ms is None else clock.in_short(int(ms)),
         "signed": _signed,
         "amount": _amount,
+        "trimmed": lambda value: canonical.trimmed(str(value)),
         "fact": text_of,
         "path": lambda text: quote(text, safe=""),
         "code": _code,

@@ -131,7 +131,9 @@ def brief_of(entry: Entry, partitions: int) -> Brief:
         symbol=record.get("symbol", ""),
         action=cut(verdict["action"], _MAX_WORD),
         amounts=", ".join(
-            f"{name.replace('_', ' ')} {cut(str(verdict[name]), _MAX_WORD)}" for name in _AMOUNTS if name in verdict
+            f"{name.replace('_', ' ')} {cut(canonical.trimmed(str(verdict[name])), _MAX_WORD)}"
+            for name in _AMOUNTS
+            if name in verdict
         ),
         decided=_word(decision.get("action")),
         confidence=_word(decision.get("confidence")),

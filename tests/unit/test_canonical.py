@@ -231,3 +231,19 @@ def test_wire_refuses_other_types_by_name() -> None:
 @given(st.binary())
 def test_sha256_is_over_the_exact_bytes_in_lower_case_hex(raw: bytes) -> None:
     assert canonical.sha256(raw) == hashlib.sha256(raw).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("269.0", "269"),
+        ("1.50", "1.5"),
+        ("100", "100"),
+        ("0.10", "0.1"),
+        ("1e5", "1e5"),
+        ("half.", "half."),
+        ("a.b0", "a.b0"),
+    ],
+)
+def test_an_amount_is_shown_without_trailing_zeros(text: str, shown: str) -> None:
+    assert canonical.trimmed(text) == shown

@@ -139,6 +139,12 @@ async def test_find_lists_what_matches(browser: Browser, terms: str, addresses: 
     assert [record["address"] for record in found] == addresses
 
 
+async def test_find_says_when_the_record_in_force_is_of_another_day(browser: Browser) -> None:
+    page = (await browser.get("/find?q=15:00,+AAPL")).text
+    assert 'href="/find?q=15%3A00%2C%20AAPL%202026-03-02"' in page
+    assert "Name the day" not in (await browser.get("/find?q=15:00,+AAPL+2026-03-02")).text
+
+
 async def test_a_malformed_search_says_what_to_write(browser: Browser) -> None:
     page = await browser.get("/find?since=yesterday")
     assert page.status == 400
