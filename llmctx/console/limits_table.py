@@ -37,6 +37,8 @@ class LimitRow(NamedTuple):
     """Its limits that are set."""
     found: str | None
     """What it found; None if nothing."""
+    place: int
+    """Which of its limits it speaks of, counted from 0."""
     applies: bool
     """Whether it is for the action that the model decided on."""
 
@@ -61,7 +63,9 @@ def limit_rows(record: Mapping[str, Any], blobs: Mapping[str, bytes], package: P
         allowed = {name: value for name in rule.limits if (value := getattr(limits, name)) is not None}
         if allowed:
             lines = tuple(_line(name, value, _used(name, case)) for name, value in allowed.items())
-            rows.append(LimitRow(rule.name, lines, fired.get(rule.name), action in rule.actions))
+            found = fired.get(rule.name)
+            place = next((place for place, name in enumerate(allowed) if name in (found or "")), 0)
+            rows.append(LimitRow(rule.name, lines, found, place, applies=action in rule.actions))
     return rows
 
 

@@ -73,7 +73,9 @@ async def leases(subject: Subject) -> Finding:
         waiting = sum(partition["backlog"] for partition in free)
         finding = red if waiting else amber
         names = ", ".join(str(partition["partition"]) for partition in free)
-        return finding("leases", f"nobody holds partition {names}", f"No tick is decided meanwhile; waiting: {waiting}.", _RUN)
+        return finding(
+            "leases", f"nobody holds partition {names}", f"No tick is decided meanwhile; waiting: {waiting}.", _RUN
+        )
     owners = sorted({partition["owner"] for partition in partitions})
     return green("leases", f"{len(partitions)} partitions held by {', '.join(owners)}")
 

@@ -41,3 +41,10 @@ def test_what_is_used_up_is_shown_with_what_is_left() -> None:
 def test_without_the_mandate_there_is_no_table() -> None:
     assert limit_rows(RECORD, {}, None) == []
     assert limit_rows({"verdict": {}}, {}, None) == []
+
+
+def test_what_a_rule_found_stands_beside_the_limit_that_it_names() -> None:
+    guards = [{"name": "position_size", "detail": "100 are held, and equity_share_pct allows 99.88: add becomes hold"}]
+    record = RECORD | {"verdict": {"guards": guards}}
+    (row,) = (each for each in limit_rows(record, {MANDATE.sha256: MANDATE.blob}, None) if each.found)
+    assert row.limits[row.place].name == "equity share %"
