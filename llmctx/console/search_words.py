@@ -81,15 +81,18 @@ def _day_ms(word: str) -> int | None:
     """When a day began, in UTC; None if there is no such day."""
     if word in _DAYS:
         return clock.now_ms() // _DAY_MS * _DAY_MS - _DAYS[word] * _DAY_MS
-    year = int(clock.iso(clock.now_ms())[:4])
-    for date in (word,) if len(word) > _SHORT_DATE else (f"{year}-{word}", f"{year - 1}-{word}"):  # as lists show it
-        try:
-            begins_ms = clock.to_ms(clock.parse_iso(f"{date}T00:00:00Z"))
-        except ValueError:
-            continue
-        if len(word) > _SHORT_DATE or begins_ms <= clock.now_ms():
-            return begins_ms
-    return None
+    if len(word) > _SHORT_DATE:
+        return _begin_ms(word)
+    year = int(clock.iso(clock.now_ms())[:4])  # as lists show it: the last such day
+    found = (_begin_ms(f"{one}-{word}") for one in (year, year - 1))
+    return next((begin_ms for begin_ms in found if begin_ms is not None and begin_ms <= clock.now_ms()), None)
+
+
+def _begin_ms(date: str) -> int | None:
+    try:
+        return clock.to_ms(clock.parse_iso(f"{date}T00:00:00Z"))
+    except ValueError:
+        return None
 
 
 def _times(day_ms: int | None, time: "re.Match[str] | None") -> dict[str, str]:

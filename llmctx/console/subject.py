@@ -14,12 +14,11 @@ from llmctx.ops.doctor.subject import Places
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance
-from llmctx.trail.log.people import names_in
+from llmctx.trail.log.people import show_people
 from llmctx.trail.proof.notary_service import anchored_receipt
 from llmctx.trail.source.copies import copy_source, receipt_of
 from llmctx.trail.source.joined import trail_source
 from llmctx.trail.source.source import Source
-from llmctx.visible import show_names
 from llmctx.worker.home import TrailHome
 
 
@@ -81,7 +80,7 @@ def live_subject(
     """The subject of a live system; `archive` is where records are that were trimmed from its server."""
 
     async def source() -> Source:
-        show_names(names_in(await live.home.names.rows()))
+        show_people(await live.home.names.rows())
         return await trail_source(live.redis, live.instance, archive)
 
     async def receipt(entry: Entry) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _symbols(document: Mapping[str, Any], layout: NewsLayout) -> list[Any]:
 
 
 def _labels(document: Mapping[str, Any]) -> dict[Any, str | None]:
-    """The labels that Polygon gives, by symbol; None for a word that is none of ours."""
+    """The labels that Polygon gives, by symbol; None for a word that is not a known label."""
     insights = document.get("insights")
     return {
         insight.get("ticker"): _POLYGON_LABELS.get(str(insight.get("sentiment")))

@@ -128,7 +128,7 @@ class Store:
         return found[0].fields[b"run"].decode() if found else None
 
     async def bar_at(self, symbol: str, start: datetime) -> Bar | None:
-        """The bar of the stream that begins at a time; None if there is none."""
+        """The stream's bar that begins at a time; None if the stream has no such bar."""
         at_ms = str(clock.to_ms(start))
         with _redis_errors(symbol):
             found = await read_stream(self._redis, keys.bars(symbol), at_ms, at_ms)

@@ -15,8 +15,7 @@ from llmctx.console.subject import Live, Subject, copy_subject, live_subject
 from llmctx.ops.doctor.subject import Places
 from llmctx.settings import Settings
 from llmctx.trail.log.instance import Instance, require_instance
-from llmctx.trail.log.people import names_in, rows_beside
-from llmctx.visible import show_names
+from llmctx.trail.log.people import rows_beside, show_people
 
 
 @asynccontextmanager
@@ -28,7 +27,7 @@ async def subject_of(
     Raises TrailError if it has no trail, or cannot be read; ServerError if no usable server answers.
     """
     if where is not None:
-        show_names(names_in(rows_beside(where, settings.state_dir)))
+        show_people(rows_beside(where, settings.state_dir))
         yield copy_subject(copy_in(where, command), settings.prices, replays)
         return
     async with redis_of(settings) as (redis, url):

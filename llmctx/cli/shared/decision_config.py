@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
 
-from llmctx.cli.shared.endpoints import completer_of, share_limits
+from llmctx.cli.shared.endpoints import clients_of, completer_of, share_limits
 from llmctx.cli.shared.setup import redis_of
 from llmctx.context.read_rules import ReadRules
 from llmctx.context.snapshot import clock_of
@@ -13,9 +13,8 @@ from llmctx.decision.decision import OUTPUT
 from llmctx.decision.verdict import GuardPolicy
 from llmctx.errors import BudgetError, EndpointError, LlmctxError, TemplateError
 from llmctx.llm.budget import BudgetTerms, CallCost
-from llmctx.llm.client import EndpointClient, NoEndpoint
+from llmctx.llm.client import NoEndpoint
 from llmctx.llm.completion import Completer
-from llmctx.llm.fallback import EndpointChain
 from llmctx.pipeline import DecisionConfig, check_output
 from llmctx.prompt.book import PromptBook
 from llmctx.prompt.render import unknown_names
@@ -138,8 +137,7 @@ def budget_of(settings: Settings, completer: Completer) -> BudgetTerms | None:
     budget = settings.daily_budget
     if budget is None:
         return None
-    clients = [each.completer for each in completer.endpoints] if isinstance(completer, EndpointChain) else [completer]
-    plans = [client.plan for client in clients if isinstance(client, EndpointClient)]
+    plans = [client.plan for client in clients_of(completer)]
     cost = CallCost(settings.prices, plans, model=settings.llm.model)
     if (unpriced := cost.unpriced(OUTPUT)) and any(limits.cost is not None for limits in budget.parts):
         raise BudgetError(

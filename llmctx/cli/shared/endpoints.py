@@ -87,10 +87,15 @@ def keys_of(settings: Settings) -> dict[str, str]:
 
 def share_limits(completer: Completer, redis: Redis) -> None:
     """Keep the limits of a minute, if there are any, together with all others on this server."""
-    clients = [each.completer for each in completer.endpoints] if isinstance(completer, EndpointChain) else [completer]
-    for client in clients:
-        if isinstance(client, EndpointClient) and client.limit is not None:
+    for client in clients_of(completer):
+        if client.limit is not None:
             client.limit.share(redis)
+
+
+def clients_of(completer: Completer) -> list[EndpointClient]:
+    """The client of each endpoint that a completer may ask."""
+    asked = [each.completer for each in completer.endpoints] if isinstance(completer, EndpointChain) else [completer]
+    return [client for client in asked if isinstance(client, EndpointClient)]
 
 
 def _limit_of(llm: LLMSettings, name: str) -> RateLimit | None:

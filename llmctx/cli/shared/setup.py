@@ -12,8 +12,7 @@ from llmctx.errors import ServerError
 from llmctx.ops.server import EmbeddedServer
 from llmctx.settings import Settings, load_settings
 from llmctx.trail.log.instance import Instance, read_instance, require_instance
-from llmctx.trail.log.people import NameTable, names_in
-from llmctx.visible import show_names
+from llmctx.trail.log.people import NameTable, show_people
 from llmctx.worker.home import TrailHome, bind_home
 
 _DAY_MS = 86_400_000
@@ -59,7 +58,7 @@ async def open_trail(settings: Settings) -> AsyncIterator[tuple[Redis, Instance]
     """
     async with redis_of(settings) as (redis, _):
         instance = await require_instance(redis)
-        show_names(names_in(await NameTable(redis, settings.state_dir).rows()))
+        show_people(await NameTable(redis, settings.state_dir).rows())
         yield redis, instance
 
 
@@ -84,7 +83,7 @@ async def home_of(settings: Settings, redis: Redis, url: str, *, new_instance: b
     Raises as `bind_home` does.
     """
     home = await bind_home(redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance)
-    show_names(names_in(await home.names.rows()))
+    show_people(await home.names.rows())
     kept_ms = settings.ticks_kept_d * _DAY_MS
     return home._replace(replicas=settings.replicas, ticks_kept_ms=kept_ms, people=settings.people)
 

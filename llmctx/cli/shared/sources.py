@@ -13,11 +13,10 @@ from llmctx.errors import CorpusError, ExportError
 from llmctx.replay.recordings import Recordings
 from llmctx.replay.selection import Selection, parse_selection, with_absolute_times
 from llmctx.settings import Settings
-from llmctx.trail.log.people import names_in, rows_beside
+from llmctx.trail.log.people import rows_beside, show_people
 from llmctx.trail.source.copies import copy_source, is_copy
 from llmctx.trail.source.joined import trail_source
 from llmctx.trail.source.source import Source
-from llmctx.visible import show_names
 
 Selected = Annotated[
     str,
@@ -56,7 +55,7 @@ async def source_of(settings: Settings, where: str | None) -> AsyncIterator[Sour
     Raises CorpusError or TrailError if it cannot be read.
     """
     if where is not None:
-        show_names(names_in(rows_beside(where, settings.state_dir)))
+        show_people(rows_beside(where, settings.state_dir))
         yield _in_files(where)
         return
     async with open_trail(settings) as (redis, instance):

@@ -17,8 +17,8 @@ from llmctx.limits import MAX_DETAIL_CHARS, cut
 from llmctx.schema import keys
 from llmctx.tasks import end, pause
 from llmctx.trail.log.entry import Entry
-from llmctx.trail.log.people import NameTable, names_in
-from llmctx.visible import show_names, visible
+from llmctx.trail.log.people import NameTable, show_people
+from llmctx.visible import visible
 from llmctx.worker.controls import ALL, halted
 
 _log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class _HaltWatch:
         """What a key holds: by `llmctx halt`, who set it and why. Whatever else it is, it halts."""
         with contextlib.suppress(RedisError):
             said = cast("bytes | None", await self._redis.get(key))
-            show_names(names_in(await self._names.rows()))  # whoever halts may have been named only just now
+            show_people(await self._names.rows())  # whoever halts may have been named only just now
             return "" if said is None else f": {cut(visible(said.decode(errors='replace')), MAX_DETAIL_CHARS)}"
         return ""
 

@@ -151,7 +151,7 @@ class SegmentWriter:
         return Written(found, base, content.settled)
 
     def _newest(self, first: int) -> bytes | None:
-        """The manifest in force of the segment that begins at an index; None if there is none."""
+        """The manifest in force of the segment that begins at an index; None if no segment begins there."""
         newest, partition = None, self._trail.log.partition
         for revision in count():
             raw = self._place.read(manifest_name(partition, first, revision))

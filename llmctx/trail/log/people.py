@@ -20,6 +20,7 @@ from redis.exceptions import RedisError, ResponseError, WatchError
 from llmctx import canonical
 from llmctx.private_files import make_private_directory, write_private
 from llmctx.trail.log.lease import redis_errors
+from llmctx.visible import show_names
 
 _log = logging.getLogger(__name__)
 
@@ -164,6 +165,11 @@ def _exported_rows(folder: Path) -> Rows:
     except OSError:
         return {}
     return {person: line for line in lines if (person := _id_of_row(line)) is not None}
+
+
+def show_people(rows: Rows) -> None:
+    """From here on, show the names in these rows instead of the ids that records have."""
+    show_names(names_in(rows))
 
 
 def names_in(rows: Rows) -> dict[str, str]:

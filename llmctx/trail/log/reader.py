@@ -120,7 +120,7 @@ class LogReader:
         return entry if entry is not None and entry.leaf_hash == leaf_hash else None
 
     async def checkpoint(self) -> str | None:
-        """The newest signed checkpoint in Redis, None if there is none; empty if somebody put another type there."""
+        """The newest signed checkpoint in Redis; None before the first, empty if somebody put another type there."""
         with redis_errors():
             try:
                 note = cast("bytes | None", await self._redis.get(self.key("checkpoint")))
