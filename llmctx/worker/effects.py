@@ -20,7 +20,7 @@ from llmctx.record import compose_unread
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
 from llmctx.schema.values import Effect
-from llmctx.schema.values.effect import ENDS
+from llmctx.schema.values.effect import UNDONE
 from llmctx.statement import about, compose_effect, is_same_effect
 from llmctx.trail.log.entry import Entry, parse_address
 from llmctx.trail.log.lease import is_server_trouble
@@ -129,19 +129,19 @@ class EffectRecorder:
         draft = compose_effect(effect, named, await self._owner.metadata())
         try:
             self._on_entry(await self._owner.settle(draft, (entry_id,), stream=self._key))
-            if effect.address is not None and effect.status in ENDS:
-                self._owner.memory.acknowledge(effect.symbol, effect.address)
-                await self._give_back(effect)
+            if effect.address is not None and effect.status in UNDONE:  # what was filled the position shows
+                await self._end(effect.symbol, effect.address)
         except SettledError:
             await self._owner.discard((entry_id,), stream=self._key)
         reached("effect_recorded")
 
-    async def _give_back(self, effect: Effect) -> None:
-        """Give back the room of a decision that is not carried out any more; what was filled the position shows."""
-        if self._release is None or effect.status == "filled" or effect.address is None:
+    async def _end(self, symbol: str, address: str) -> None:
+        """Wait no longer for a decision that is not carried out, and give back the room that it reserved."""
+        entry = await self._owner.log.entry(parse_address(address, self._partitions)[1])
+        if entry is None:
             return
-        entry = await self._owner.log.entry(parse_address(effect.address, self._partitions)[1])
-        if entry is not None and (reserved_by := entry.record.get("tick", entry.record.get("id"))):
+        self._owner.memory.cancel(symbol, entry.record["verdict"].get("repeat_of", address))
+        if self._release is not None and (reserved_by := entry.record.get("tick", entry.record.get("id"))):
             await self._release(reserved_by)
 
     async def _settle_known(self, entry_id: str, effect: Effect) -> None:

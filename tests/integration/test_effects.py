@@ -7,11 +7,13 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from llmctx.client import open_client
+from llmctx.decision.mandate.mandate import Limits, Mandate
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.schema.values import Effect
 from llmctx.trail.log.log import Log
-from tests.integration.conftest import ByRules, hold, leaves, serving
+from tests.integration.conftest import ByRules, hold, leaves, live, serving
 from tests.integration.program import until
 
 NOW = "2026-03-02T15:00:05.000Z"
@@ -58,6 +60,24 @@ async def test_an_effect_is_recorded_once_and_names_its_decision_by_its_hash(
     assert "about" not in second
     assert second["verdict"] == {"action": "none", "reason": "filled sell 10 at 90: no decision, stop_hit"}
     assert (await verify_log(Log(redis))).fault is None
+
+
+@pytest.mark.parametrize(("status", "told"), [("filled", "hold"), ("rejected", "exit")])
+async def test_an_exit_is_ordered_again_at_once_only_if_nothing_came_of_the_first(
+    valkey: Redis, valkey_url: str, tmp_path: Path, status: str, told: str
+) -> None:
+    await valkey.mset(live("AAPL", price=89.5))
+    policy = GuardPolicy(mandate=Mandate(account=Limits(ack_timeout_s=600)))
+    service = serving(valkey, valkey_url, tmp_path, ByRules(), policy=policy)
+    async with service as running, open_client(valkey_url) as client:
+        first = await client.decide("AAPL", timeout_s=30)
+        await client.report_effect(effect(1, address=first.address, status=status))
+        await until(lambda: [each for each in running.entries if each.said])
+        second = await client.decide("AAPL", timeout_s=30)
+    assert first.decision is not None
+    assert second.decision is not None
+    assert (first.decision.action, second.decision.action) == ("exit", told)
+    assert second.decision.repeat_of == (first.address if told == "hold" else None)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,9 @@ from llmctx.schema.values.live_value import LiveValue, unit
 Status = Literal["accepted", "rejected", "partially_filled", "filled", "cancelled", "ignored"]
 FILLS = ("partially_filled", "filled")
 """The statuses that say that shares changed hands."""
-ENDS = ("filled", "rejected", "cancelled", "ignored")
+UNDONE = ("rejected", "cancelled", "ignored")
+"""The statuses after which an order is not carried out, or no further."""
+ENDS = ("filled", *UNDONE)
 """The statuses after which nothing more comes of an order."""
 _MAX_ADDRESS_CHARS = 40
 _OF_A_FILL = ("side", "quantity", "price")
