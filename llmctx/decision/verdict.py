@@ -13,6 +13,7 @@ from llmctx.decision.grounding import Grounding
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.stop import STOP_UNCONFIRMED, UnconfirmedStop, unjudged_stop
 from llmctx.limits import MAX_REASON_CHARS, cut
+from llmctx.schema.fields import Setting
 from llmctx.schema.values import Position
 
 OnUngrounded = Literal["off", "flag", "reask", "hold"]
@@ -24,7 +25,7 @@ class GuardPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
+    confidence_floor: Setting = Field(Decimal("0.5"), ge=0, le=1)
     """Actions other than hold need at least this confidence."""
     grounding: OnUngrounded = "flag"
     """What miscited or false prices do."""

@@ -10,11 +10,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from pydantic import ValidationError
-from redis.exceptions import RedisError
 
 from llmctx import canonical
 from llmctx.connection.streams import StreamEntry
-from llmctx.errors import AddressError, LlmctxError, SettledError, in_short
+from llmctx.errors import AddressError, SettledError, in_short
 from llmctx.killpoint import reached
 from llmctx.limits import MAX_DETAIL_CHARS, MAX_EFFECT_BYTES, MAX_ERROR_CHARS, cut
 from llmctx.record import compose_unread
@@ -24,6 +23,7 @@ from llmctx.schema.values import Effect
 from llmctx.schema.values.effect import UNDONE
 from llmctx.statement import about, compose_effect, is_same_effect
 from llmctx.trail.log.entry import Entry, parse_address
+from llmctx.trail.log.lease import is_server_trouble
 from llmctx.worker.owner import Owner
 
 
@@ -115,9 +115,10 @@ class EffectRecorder:
             try:
                 await (self._settle_known if each.id in known else self._settle)(entry_id, each)
                 known.add(each.id)
-            except (LlmctxError, RedisError, OSError):
-                raise
-            except Exception as error:  # noqa: BLE001  one effect must not keep all others waiting
+            except Exception as error:
+                if is_server_trouble(error):
+                    raise
+                # One effect must not keep all others waiting.
                 await self._report(entry_id, MalformedEffect("effect", in_short(error), _text_of(each)))
 
     async def _settle(self, entry_id: str, effect: Effect) -> None:

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from llmctx import canonical
 from llmctx.decision.decision import Action
 from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
+from llmctx.schema.fields import Setting
 from llmctx.schema.keys import BY_SECTION
 from llmctx.schema.symbol import legs_of, market_of
 
@@ -36,8 +37,8 @@ def _on_sections(needed: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...
     return needed
 
 
-_AnyNumber = Annotated[Decimal | None, Field(ge=0, allow_inf_nan=False), BeforeValidator(_off)]
-_Positive = Annotated[Decimal | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(_off)]
+_AnyNumber = Annotated[Setting | None, Field(ge=0, allow_inf_nan=False), BeforeValidator(_off)]
+_Positive = Annotated[Setting | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(_off)]
 _Count = Annotated[int | None, Field(ge=0), BeforeValidator(_off)]
 _Seconds = Annotated[Annotated[int, Field(ge=0, le=3600)] | None, BeforeValidator(_off)]
 _Flag = Annotated[bool | None, BeforeValidator(_off)]
