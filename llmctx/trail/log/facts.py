@@ -153,7 +153,7 @@ def _taking(names: list[str | int]) -> Callable[[Any], tuple[Any, ...]]:
 
 def _steps(path: str, sections: Iterable[str]) -> list[str | int]:
     """The section of a path, and the names and list places that lead from there to its value."""
-    names = [name for name in sections if path.startswith((f"{name}.", f"{name}["))]
+    names = [name for name in sections if path == name or path.startswith((f"{name}.", f"{name}["))]
     if len(names) != 1:
         raise _UnclearError
     steps, at = list[str | int](names), len(names[0])
