@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from llmctx.connection import server_ms
-from llmctx.errors import LeaseError, NewerFormatError, TrailError
+from llmctx.errors import LeaseError, LlmctxError, NewerFormatError, TrailError, UnreadableRecordError
 from llmctx.functions import ServerFunction
 from llmctx.trail.log.index import index_of
 from llmctx.version import VERSION
@@ -49,6 +49,11 @@ def of_another_type() -> Iterator[None]:
     except ResponseError as error:
         if not str(error).startswith("WRONGTYPE"):
             raise
+
+
+def is_server_trouble(error: Exception) -> bool:
+    """Whether an error is the server's or the disk's, so that the same work may succeed later."""
+    return isinstance(error, (LlmctxError, RedisError, OSError)) and not isinstance(error, UnreadableRecordError)
 
 
 class Holder(NamedTuple):
