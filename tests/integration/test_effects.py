@@ -6,15 +6,18 @@ import pytest
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from llmctx import canonical
 from llmctx.client import open_client
 from llmctx.decision.mandate.mandate import Limits, Mandate
 from llmctx.decision.verdict import GuardPolicy
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.schema.values import Effect
+from llmctx.trail.log.entry import PROOF
 from llmctx.trail.log.log import Log
 from tests.integration.conftest import ByRules, hold, leaves, live, serving
 from tests.integration.program import until
+from tests.unit.makers import stored
 
 NOW = "2026-03-02T15:00:05.000Z"
 
@@ -131,6 +134,22 @@ async def test_an_id_that_somebody_else_wrote_to_the_map_keeps_no_effect_out(
         await valkey.hset("audit:{0}:effects", "fill-1", planted)
         await client.report_effect(effect(1))
         await until(lambda: recorded(valkey))
+    assert (await verify_log(Log(valkey))).fault is None
+
+
+@pytest.mark.usefixtures("short_pauses")
+async def test_a_forged_effect_leaves_nothing_in_the_map(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    async with serving(valkey, valkey_url, tmp_path, ByRules()), open_client(valkey_url) as client:
+        await client.report_effect(effect(1))
+        await until(lambda: recorded(valkey))
+        index, (genuine,) = await Log(valkey).size(), await recorded(valkey)
+        forged = stored(canonical.dumps(genuine | {"id": "forged"}), {}) | {PROOF: b"x" * 68}
+        await valkey.xadd("audit:{0}:log", forged, id=f"{index}-1")  # type: ignore[arg-type]
+        await valkey.hset("audit:{0}:effects", "forged", index)
+        await until(lambda: recorded(valkey, "incident"))
+        await client.report_effect(effect(2))
+        await until(lambda: all_read(valkey))
+    assert [leaf["id"] for leaf in await recorded(valkey)] == ["fill-1", "fill-2"]
     assert (await verify_log(Log(valkey))).fault is None
 
 
