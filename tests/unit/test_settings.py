@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 from llmctx.cli.shared.alerting import secrets_of
 from llmctx.errors import LlmctxError
 from llmctx.llm.endpoint_settings import LLMSettings
-from llmctx.settings import Settings, all_variables, described, load_settings
+from llmctx.settings import Described, Settings, all_variables, described, load_settings
 from tests.conftest import ROOT
 
 
@@ -145,20 +145,24 @@ def test_alerts_know_the_secrets_of_every_endpoint(monkeypatch: pytest.MonkeyPat
     assert "secret" not in repr(Settings(llm=LLMSettings.model_validate({"endpoints": TWO})))
 
 
-def test_every_setting_is_described() -> None:
-    assert [each.variable for each in described() if not each.says.endswith(".")] == []
+@pytest.fixture(scope="module")
+def listed() -> dict[str, Described]:
+    """Every setting by its variable."""
+    return {each.variable: each for each in described()}
 
 
-def test_a_table_that_stands_twice_is_described_once() -> None:
-    listed = {each.variable: each.says for each in described()}
+def test_every_setting_is_described(listed: dict[str, Described]) -> None:
+    assert [variable for variable, each in listed.items() if not each.says.endswith(".")] == []
+
+
+def test_a_table_that_stands_twice_is_described_once(listed: dict[str, Described]) -> None:
     assert "LLMCTX_MANDATE__ADDS_PER_DAY" in listed
     assert "LLMCTX_MANDATE__SHORTS__ADDS_PER_DAY" not in listed
-    assert "LLMCTX_MANDATE__..." in listed["LLMCTX_MANDATE__SHORTS__..."]
+    assert "LLMCTX_MANDATE__..." in listed["LLMCTX_MANDATE__SHORTS__..."].says
 
 
-def test_the_default_of_a_limit_is_the_one_that_holds() -> None:
-    listed = {each.variable: each.default for each in described()}
-    assert listed["LLMCTX_MANDATE__ADDS_PER_DAY"] == str(load_settings().mandate.account.adds_per_day)
+def test_the_default_of_a_limit_is_the_one_that_holds(listed: dict[str, Described]) -> None:
+    assert listed["LLMCTX_MANDATE__ADDS_PER_DAY"].default == str(load_settings().mandate.account.adds_per_day)
 
 
 def test_every_setting_that_the_readme_names_exists() -> None:
