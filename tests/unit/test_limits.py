@@ -86,7 +86,7 @@ def full_snapshot(character: str) -> Snapshot:
     return snapshot.model_copy(update={"sections": sections})
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=2)
 @given(st.sampled_from(SPREAD), st.sampled_from(SPREAD))
 def test_a_record_at_its_limits_is_packed_and_read_back(value: str, said: str) -> None:
     def full(limit: int) -> str:

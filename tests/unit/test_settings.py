@@ -11,7 +11,7 @@ from llmctx.cli.shared.secrets import secrets_of
 from llmctx.errors import LlmctxError
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.ops.alerts.alert_settings import AlertSettings
-from llmctx.settings import Settings, all_variables, described, load_settings
+from llmctx.settings import Described, Settings, all_variables, described, load_settings
 from llmctx.visible import hide
 from tests.conftest import ROOT
 
@@ -166,20 +166,24 @@ def test_a_webhook_has_one_way_to_authenticate() -> None:
         AlertSettings(webhook=SecretStr("http://u:p@h/x"), token=SecretStr("t"))
 
 
-def test_every_setting_is_described() -> None:
-    assert [each.variable for each in described() if not each.says.endswith(".")] == []
+@pytest.fixture(scope="module")
+def listed() -> dict[str, Described]:
+    """Every setting by its variable."""
+    return {each.variable: each for each in described()}
 
 
-def test_a_table_that_stands_twice_is_described_once() -> None:
-    listed = {each.variable: each.says for each in described()}
+def test_every_setting_is_described(listed: dict[str, Described]) -> None:
+    assert [variable for variable, each in listed.items() if not each.says.endswith(".")] == []
+
+
+def test_a_table_that_stands_twice_is_described_once(listed: dict[str, Described]) -> None:
     assert "LLMCTX_MANDATE__ADDS_PER_DAY" in listed
     assert "LLMCTX_MANDATE__SHORTS__ADDS_PER_DAY" not in listed
-    assert "LLMCTX_MANDATE__..." in listed["LLMCTX_MANDATE__SHORTS__..."]
+    assert "LLMCTX_MANDATE__..." in listed["LLMCTX_MANDATE__SHORTS__..."].says
 
 
-def test_the_default_of_a_limit_is_the_one_that_holds() -> None:
-    listed = {each.variable: each.default for each in described()}
-    assert listed["LLMCTX_MANDATE__ADDS_PER_DAY"] == str(load_settings().mandate.account.adds_per_day)
+def test_the_default_of_a_limit_is_the_one_that_holds(listed: dict[str, Described]) -> None:
+    assert listed["LLMCTX_MANDATE__ADDS_PER_DAY"].default == str(load_settings().mandate.account.adds_per_day)
 
 
 def test_every_setting_that_the_readme_names_exists() -> None:

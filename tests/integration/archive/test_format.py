@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import duckdb
-import polars as pl
 import pyarrow.parquet
 import pytest
 from redis.asyncio import Redis
@@ -41,6 +40,8 @@ async def test_an_archive_gives_back_every_entry_byte_for_byte(valkey: Redis, pr
 
 
 async def test_other_programs_read_the_same_bytes(valkey: Redis, proven: Program) -> None:
+    import polars as pl  # noqa: PLC0415  slow to import, and every worker imports every module of tests
+
     manifest = await write_segment(valkey, proven, str(proven.folder / "kept"))
     file = str(proven.folder / "kept" / manifest.records.name)
     entries = [entry async for entry in Log(valkey).read()]

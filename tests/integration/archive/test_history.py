@@ -1,7 +1,6 @@
 """Live history is archived day by day, byte for byte, each day once."""
 
 import duckdb
-import polars as pl
 import pyarrow.parquet
 import pytest
 from redis.asyncio import Redis
@@ -15,6 +14,8 @@ DAY_MS = 86_400_000
 
 @pytest.mark.more
 async def test_complete_days_are_archived_once_and_the_newest_is_left(valkey: Redis, proven: Program) -> None:
+    import polars as pl  # noqa: PLC0415  slow to import, and every worker imports every module of tests
+
     for day in range(3):
         for symbol in ("AAPL", "MSFT"):
             await valkey.xadd(keys.bars(symbol), {"close": f"{day}.5", "odd": b"\xff"}, id=f"{day * DAY_MS + 60_000}-0")

@@ -7,7 +7,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from redis.asyncio import Redis
 from werkzeug.serving import make_server
 
@@ -42,14 +41,16 @@ def make_bucket(endpoint: str) -> None:
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
     """moto's S3. Under object lock it knows only one of the two headers with which S3 takes a checksum."""
-    moto = DomainDispatcherApplication(create_backend_app)
+    from moto.moto_server import werkzeug_app  # noqa: PLC0415  slow to import, and every worker imports this module
+
+    moto = werkzeug_app.DomainDispatcherApplication(werkzeug_app.create_backend_app)
 
     def app(environ: dict[str, Any], start: Any) -> Any:
         if "HTTP_X_AMZ_CHECKSUM_SHA256" in environ:
             environ["HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM"] = "SHA256"
         return moto(environ, start)
 
-    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=MotoRequestHandler)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=werkzeug_app.MotoRequestHandler)
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{server.server_address[1]}"

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from urllib.request import Request, urlopen
 
 import pytest
-from moto.server import ThreadedMotoServer
 from redis.asyncio import Redis
 
 from llmctx.errors import TrailError
@@ -26,6 +25,8 @@ PLACE = "s3://readings/prod"
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """The environment of an S3 server that has the bucket `readings`, set for this process too."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415  slow to import, and every worker imports this module
+
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import anthropic
 import boto3
 import httpx2
-import openai
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -77,9 +75,13 @@ async def test_an_answer_is_a_decision_with_every_token_counted(name: str) -> No
 async def sdk_request(name: str, wire: Wire, body: dict[str, Any]) -> None:
     """Send the same request by the provider's own SDK, which also reads the response."""
     if name == "anthropic":
+        import anthropic  # noqa: PLC0415  slow to import, and every worker imports every module of tests
+
         async with anthropic.AsyncAnthropic(api_key=KEY, base_url=f"http://127.0.0.1:{wire.port}") as client:
             await client.messages.create(**body)
     elif name == "responses":
+        import openai  # noqa: PLC0415  the same
+
         async with openai.AsyncOpenAI(api_key=KEY, base_url=wire.base_url, http_client=httpx2.AsyncClient()) as sdk:
             await sdk.responses.create(**body)
     else:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx.replay.verify import trusted_of
@@ -71,7 +71,6 @@ def test_checkpoints_may_stand_at_any_sizes(verify: Verifier, tmp_path: Path, si
 # tampering with records
 
 
-@settings(max_examples=400, deadline=None)
 @given(data=st.data())
 def test_a_flipped_bit_anywhere_in_leaves_or_evidence_is_found_by_both(
     untouched: Path, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -361,7 +360,6 @@ def test_checkpoints_of_another_grammar_are_found(
     assert verify(folder).rule == "note-grammar"
 
 
-@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_flipped_bit_anywhere_in_the_checkpoints_is_found_by_both(
     untouched: Path, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -645,7 +643,6 @@ def test_a_digest_that_is_no_text_is_found(
     assert verify(made(records).write(tmp_path / "e")) == Found(2, rule)
 
 
-@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_a_flipped_bit_anywhere_in_a_receipt_is_found_by_both(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

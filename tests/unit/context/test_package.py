@@ -3,7 +3,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx import clock
@@ -487,7 +487,6 @@ def ways(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, 
 PLACES = [(section, path) for section in TEXTS for path in ways(json.loads(TEXTS[section]))]
 
 
-@settings(max_examples=300)
 @given(st.sampled_from(PLACES), JSON)
 def test_whatever_stands_in_a_field_the_section_has_a_status(place: tuple[str, tuple[Any, ...]], value: Any) -> None:
     section, path = place
@@ -496,7 +495,6 @@ def test_whatever_stands_in_a_field_the_section_has_a_status(place: tuple[str, t
     assert (found.reason is None) == (found.value is not None)
 
 
-@settings(max_examples=300)
 @given(st.sampled_from(list(KEYS)), st.binary(max_size=30))
 def test_whatever_bytes_stand_in_a_key_the_section_has_a_status(section: str, raw: bytes) -> None:
     found = section_of(section, raw)

@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from llmctx import canonical, clock
@@ -98,7 +98,6 @@ def reached(package: Package) -> bool:
     return last <= position.stop_loss if position.side == "long" else last >= position.stop_loss
 
 
-@settings(max_examples=300)
 @given(snapshots(), ANSWERS)
 def test_a_reached_stop_is_an_exit_or_held_as_unconfirmed(snapshot: Snapshot, action: str) -> None:
     package = build_package(snapshot)

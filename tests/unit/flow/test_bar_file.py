@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import polars as pl
 import pytest
 
 from llmctx.errors import FeedError
@@ -389,6 +388,8 @@ def test_a_time_that_is_absent_or_none_is_said_in_plain_words(tmp_path: Path) ->
 def test_a_parquet_file_gives_its_bars(tmp_path: Path) -> None:
     rows = [(start, "AAPL", *map(float, row)) for start, row in zip(AT, OHLCV, strict=True)]
     names = ("timestamp", "symbol", "open", "high", "low", "close", "volume")
+    import polars as pl  # noqa: PLC0415  slow to import, and every worker imports every module of tests
+
     pl.DataFrame(rows, schema=names, orient="row").write_parquet(tmp_path / "bars.parquet")
     assert list(BarFile(tmp_path / "bars.parquet")) == bars("AAPL", AT)
 

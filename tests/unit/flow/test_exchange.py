@@ -9,6 +9,7 @@ from llmctx.errors import FeedError
 from llmctx.flow.calendar.library import LibraryCalendar
 from llmctx.flow.calendar.own import HOURS
 from llmctx.flow.exchange import ALWAYS, CURRENCIES, NAMES, Exchange
+from tests.conftest import COSTLY
 
 AMERICAN = pytest.mark.parametrize("name", ["XNYS", "XNAS"])
 
@@ -125,6 +126,7 @@ def test_without_a_name_it_is_new_york() -> None:
     assert Exchange().name == "XNYS"
 
 
+@COSTLY
 @given(st.sampled_from(NAMES), st.datetimes(datetime(1995, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  as hypothesis takes it
 def test_every_moment_has_a_status_and_weekends_are_closed(name: str, at: datetime) -> None:
     found = Exchange(name).status(at)
@@ -133,6 +135,7 @@ def test_every_moment_has_a_status_and_weekends_are_closed(name: str, at: dateti
         assert found == "closed"
 
 
+@COSTLY
 @given(st.sampled_from(NAMES), st.dates(date(2000, 1, 1), date(2030, 1, 1)))
 def test_asking_again_or_in_another_order_changes_nothing(name: str, day: date) -> None:
     noon = datetime(day.year, day.month, day.day, 15, tzinfo=UTC)
@@ -141,10 +144,11 @@ def test_asking_again_or_in_another_order_changes_nothing(name: str, day: date) 
     assert [one.status(at) for at in times] == [one.status(at) for at in reversed(times)][::-1]
 
 
+@pytest.mark.parametrize("first_year", [2020, pytest.param(2012, marks=pytest.mark.more)])
 @pytest.mark.parametrize("name", HOURS)
-def test_the_core_and_the_library_agree_on_every_day(name: str) -> None:
+def test_the_core_and_the_library_agree_on_every_day(name: str, first_year: int) -> None:
     core, library = Exchange(name), LibraryCalendar(name)
-    days = [date(2012, 1, 1) + timedelta(days=days) for days in range(16 * 365)]
+    days = [date(first_year, 1, 1) + timedelta(days=days) for days in range(8 * 365 + 2)]
     assert [day for day in days if core.session(day) != library.session(day)] == []
 
 

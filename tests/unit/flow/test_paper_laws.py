@@ -14,6 +14,7 @@ from llmctx.flow.signals import TradeSignal
 from llmctx.flow.sizing import COST_BPS, Terms
 from llmctx.flow.trades import ClosedPosition, Fill, Order
 from llmctx.schema.values import Position
+from tests.conftest import COSTLY
 from tests.unit.flow.makers import MINUTE, OPENING, bar, position
 
 Steps = list[tuple[str, int, list[Decimal], bool, list[Order], list[TradeSignal]]]
@@ -147,11 +148,13 @@ def run_of(found: Steps, cost_bps: Decimal) -> BrokerRun:
 COSTS = st.sampled_from([Decimal(0), Decimal(2), Decimal("12.5")])
 
 
+@COSTLY
 @given(steps(PRICES, st.integers(1, 120).map(Decimal)), COSTS)
 def test_the_money_is_right_to_the_last_digit(found: Steps, cost_bps: Decimal) -> None:
     run_of(found, cost_bps).assert_lawful()
 
 
+@COSTLY
 @given(steps(FINE_PRICES, st.decimals("0.01", "120", places=2)), COSTS)
 def test_the_money_is_right_to_the_last_digit_with_parts_of_shares(found: Steps, cost_bps: Decimal) -> None:
     run_of(found, cost_bps).assert_lawful()
@@ -175,12 +178,14 @@ def test_the_money_is_right_when_a_position_is_reduced_to_very_little(side: str,
     made.assert_lawful()
 
 
+@COSTLY
 @given(steps(PRICES, st.integers(1, 120).map(Decimal)), COSTS)
 def test_the_same_bars_and_orders_give_the_same_to_the_last_digit(found: Steps, cost_bps: Decimal) -> None:
     one, other = run_of(found, cost_bps), run_of(found, cost_bps)
     assert (one.book.wire, one.fills, one.closed) == (other.book.wire, other.fills, other.closed)
 
 
+@COSTLY
 @given(steps(PRICES, st.integers(1, 120).map(Decimal)))
 def test_what_one_side_earns_the_other_loses_costs_aside(found: Steps) -> None:
     for fill_long, fill_short in zip(_fills(found, "long"), _fills(found, "short"), strict=True):

@@ -26,7 +26,7 @@ def frames(closes: list[Decimal], start: datetime = MIDNIGHT, rules: FrameRules 
     ("name", "minutes"), [("m1", 1), ("m5", 5), ("m15", 15), ("h1", 60), ("h4", 240), ("d1", 1440)]
 )
 def test_indicators_are_those_of_the_complete_bars(name: str, minutes: int) -> None:
-    closes = random_walk(30 * 1440 + 7)
+    closes = random_walk(min(30 * 1440, 1200 * minutes) + 7)
     last = closes[minutes - 1 :: minutes]
     found = frames(closes, rules=FrameRules((f"{name[1:]}{name[0]}",), 3)).value()[name]
     assert {field: found[field] for field in indicators_of(*last[-900:])} == indicators_of(*last[-900:])

@@ -84,9 +84,11 @@ def test_a_branch_that_was_never_tried_is_bounded_too(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["10**10000000", "symbol ** 2", "'x' | center(1000000000)", "1.5 | round(5000)"])
-def test_what_could_take_any_time_is_refused_in_every_branch(text: str, tmp_path: Path) -> None:
-    told = refused(folder_of(tmp_path / "p", f"{{% if symbol == 'never' %}}{{{{ {text} }}}}{{% endif %}}"))
-    assert told.startswith("probe/v1.md.j2, line 10: ")
+def test_what_could_take_any_time_is_refused_in_every_branch(text: str) -> None:
+    user = f"{{% if symbol == 'never' %}}{{{{ {text} }}}}{{% endif %}}"
+    with pytest.raises(TemplateError) as caught:
+        Template("probe/v1", {"probe/v1.md.j2": f"{HEAD}---\nsystem:\nYou decide.\nuser:\n{user}\n"})
+    assert caught.value.what.startswith("probe/v1.md.j2, line 10: ")
 
 
 def test_honest_work_is_within_the_limits() -> None:

@@ -7,7 +7,7 @@ from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.errors import TemplateError
 from llmctx.prompt.sources import collect
-from llmctx.prompt.template import Parameters, Template, load_template
+from llmctx.prompt.template import Parameters, Template, load_template, newest
 from tests.unit.makers import is_canonical
 
 HEAD = ["name: probe", "version: 1", "description: A probe.", "output: decision"]
@@ -162,12 +162,12 @@ def test_a_slip_in_the_body_is_named_with_file_and_line(body: str, line: int) ->
 
 
 @pytest.mark.parametrize(
-    ("versions", "newest"), [([1], 1), ([1, 2], 2), ([9, 10], 10), ([100, 99, 20], 100), ([2, 11, 1], 11)]
+    ("versions", "expected"), [([1], 1), ([1, 2], 2), ([9, 10], 10), ([100, 99, 20], 100), ([2, 11, 1], 11)]
 )
-def test_the_newest_version_is_the_highest_number(tmp_path: Path, versions: list[int], newest: int) -> None:
+def test_the_newest_version_is_the_highest_number(tmp_path: Path, versions: list[int], expected: int) -> None:
     text = source().replace("version: 1", "version: {}")
     folder_of(tmp_path, {f"probe/v{version}.md.j2": text.replace("{}", str(version), 1) for version in versions})
-    assert load_template(tmp_path, "probe").ref == f"probe/v{newest}"
+    assert newest(tmp_path, "probe") == f"probe/v{expected}"
 
 
 @pytest.mark.parametrize("name", ["v01.md.j2", "v0.md.j2", "v2x.md.j2", "v2.md", "w2.md.j2", "v-2.md.j2", "v2.1.md.j2"])

@@ -51,7 +51,7 @@ def test_lines_end_at_newlines_only_and_pieces_may_be_any_bytes(tmp_path: Path) 
     assert [found.pieces for found in read_corpus(tmp_path / "c.jsonl").entries] == [entry.pieces, odd.pieces]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(choice=st.data())
 def test_any_changed_byte_is_found(path: Path, tmp_path: Path, choice: st.DataObject) -> None:
     raw = bytearray(path.read_bytes())

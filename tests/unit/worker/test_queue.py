@@ -250,5 +250,5 @@ class AnyOrder(RuleBasedStateMachine):
         assert len(self.queue) == 0
 
 
-AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AnyOrder.TestCase.settings = settings(stateful_step_count=40)
 TestAnyOrder = AnyOrder.TestCase
