@@ -69,7 +69,7 @@ async def _trail(redis: Redis, url: str, state_dir: Path) -> TrailHome:
     instance, _ = await bind_instance(redis, state_dir)
     log, writer = Log(redis), load_or_make_writer(state_dir, instance.id)
     log.prove = lambda leaf: writer.prove(0, leaf)
-    log.dictionary, _ = await log.blobs.newest_dictionary()
+    log.dictionary, _ = await log.blobs.newest_dictionary(await log.size())
     texts = [each.text for name in reasonings.HALVES for each in reasonings.reasonings(name)]
     choice = random.Random(7)
     size = await log.size()

@@ -6,6 +6,8 @@ from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+MAX_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999, the last that can be written."""
 _MAX_TENTHS_S, _MINUTE_S, _HOUR_S, _DAY_S = 10, 60, 3600, 86_400
 
 

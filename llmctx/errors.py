@@ -167,8 +167,19 @@ class AnchorBusyError(AnchorError):
     """Another process is appending to the anchor."""
 
 
-class RecordSizeError(LlmctxError):
-    """A record is larger than readers unpack, so it is not appended."""
+class UnreadableRecordError(LlmctxError):
+    """Readers would refuse a record, so it is not appended."""
+
+
+class RecordFormError(UnreadableRecordError):
+    """A record has not the form that readers require."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(f"A record must have {expected}, not {found}.", "Report this as a defect.")
+
+
+class RecordSizeError(UnreadableRecordError):
+    """A record is larger than readers unpack."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(

@@ -182,6 +182,7 @@ def verdict_fields(verdict: Verdict) -> dict[str, Any]:
             "limited": verdict.limited,
             "rest": None if verdict.rest is None else _as_texts(verdict.rest._asdict()),
             "repeat_of": verdict.repeat_of,
+            "again_ms": verdict.again_ms,
             "awaits": None if verdict.awaits is None else _as_texts(verdict.awaits.__dict__),
             "policy": None if verdict.policy is None else policy_fields(verdict.policy),
             "reason": verdict.reason,

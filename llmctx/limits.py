@@ -20,6 +20,10 @@ MAX_VALUE_BYTES = 256 * 1024
 """A live key's value; a larger one is not read, and its section is invalid."""
 MAX_BODY_BYTES = 1024 * 1024
 """A decoded response body; a larger one is not kept."""
+MAX_NUMBER_CHARS = 60
+"""A number as it is written, in live values, answers, effects, bars and confirmations."""
+MAX_EXPONENT = 30
+"""A number lies between 10 to the power of minus this and of this."""
 MAX_NAME_CHARS = 200
 """What an endpoint names: model, ids, fingerprint, tier, finish reason, x-request-id."""
 MAX_ERROR_CHARS = 300

@@ -12,6 +12,7 @@ from llmctx import canonical, clock
 from llmctx.context.content import read_content
 from llmctx.context.snapshot import LastDecision, TrailReference
 from llmctx.decision.guards import JUDGING_FAILED, UNGROUNDED
+from llmctx.decision.verdict import order_of
 from llmctx.schema import values
 from llmctx.schema.symbol import is_symbol
 from llmctx.trail.log.entry import Entry, address
@@ -31,15 +32,15 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
     if not is_on_position(record) and not _tells_of_a_skipped_tick(record):
         return None
     verdict = record["verdict"]
-    about = record.get("about", {})
+    about, order = record.get("about", {}), order_of(verdict)
     fields = {
         "address": address(entry.index, entry.partition, partitions),
         "kind": record["kind"],
         "tick": record.get("tick", about.get("tick")),
         "symbol": record["symbol"],
         "as_of": clock.iso(record.get("as_of_ms", record["recorded_at_ms"])),
-        "action": verdict["action"],
-        "quantity": _decimal(verdict.get("quantity")),
+        "action": order,
+        "quantity": _decimal(verdict.get("quantity")) if order == verdict["action"] else None,
         "stop_loss": _decimal(verdict.get("stop_loss")),
         "take_profit": _decimal(verdict.get("take_profit")),
         "reason": verdict["reason"],

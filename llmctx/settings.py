@@ -47,6 +47,7 @@ from llmctx.llm.profile import ProfileSettings
 from llmctx.ops.alerts.alert_settings import AlertSettings
 from llmctx.ops.maintenance.schedule import Schedule
 from llmctx.ops.tracing.tracing_settings import OtelSettings
+from llmctx.schema.fields import Setting
 from llmctx.schema.keys import BY_SECTION, SIGNAL_TYPES
 from llmctx.schema.mapping.rule import SectionRule
 from llmctx.schema.mapping.sections import Sections
@@ -105,7 +106,7 @@ class Settings(BaseSettings):
     """Where sections are read from, if not from the schema's keys, and sections of one's own (docs/sections.md)."""
     clock: Literal["auto", "server", "bars"] = "auto"
     """The clock of the trail: the server's, that of recorded bars, or as the first decision shows."""
-    confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
+    confidence_floor: Setting = Field(Decimal("0.5"), ge=0, le=1)
     """An action with less confidence than this becomes a hold."""
     grounding: OnUngrounded = "flag"
     """What happens if an answer contains prices that the package does not support: off, flag, reask or hold."""

@@ -2,11 +2,13 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 _CONTROL_CATEGORIES = {"Cc", "Cf", "Cs"}
 _PERSON_ID = re.compile(r"\bperson-[0-9a-f]{32}\b")
 _names: dict[str, str] = {}
+_HIDDEN = "***"
+_MIN_SECRET_CHARS = 4  # a shorter one would hide every other word
 
 
 def show_names(names: Mapping[str, str]) -> None:
@@ -24,3 +26,11 @@ def visible(text: str) -> str:
     return "".join(
         c if c == "\n" or unicodedata.category(c) not in _CONTROL_CATEGORIES else repr(c)[1:-1] for c in text
     )
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """A text in which each secret is replaced by asterisks, should one ever come into it."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _MIN_SECRET_CHARS:
+            text = text.replace(secret, _HIDDEN)
+    return text

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from llmctx.trail.log.entry import Entry
 
 ACTS = ("exit", "reduce", "add", "adjust_stops")
-_HOUR_MS, _EXPIRY_MS = 3_600_000, 900_000
+_HOUR_MS, _EXPIRY_MS, _ACK_MS = 3_600_000, 900_000, 30_000
 _HALF_CENT = Decimal("0.005")
 FLOOR_PCT = 1
 """So far below its peak the account is at its floor."""
@@ -79,7 +79,8 @@ class Auditor:
         hour = [one for one in self._acted[symbol] if 0 <= at_ms - one < _HOUR_MS]
         if action != "exit" and len(hour) >= 12:
             yield f"{len(hour)} actions within the hour before"
-        self._acted[symbol].append(at_ms)
+        if "again_ms" not in verdict:
+            self._acted[symbol].append(at_ms)
         if action == "add":
             yield from self._judge_add(record, sections, position, quantity, opened)
             self._adds[key] += 1
@@ -124,9 +125,14 @@ class Auditor:
     ) -> Iterator[str]:
         last = self._open.get((*key, verdict["action"]))
         if verdict["action"] == "exit" and last is not None:
+            index, told_ms, _ = last
             if verdict.get("repeat_of") is None:
-                yield f"an exit like that of record {last[0]}, which it does not name"
-            self.repeats += 1
+                yield f"an exit like that of record {index}, which it does not name"
+            if "again_ms" not in verdict:
+                if at_ms - told_ms < _ACK_MS and index not in self._ended:
+                    yield f"the exit of record {index} again, before anybody had time to carry it out"
+                self._open[(*key, "exit")] = index, at_ms, position
+                self.repeats += 1
             return
         if last is not None:
             index, before_ms, then = last

@@ -1,15 +1,15 @@
 """The limits of the mandate under which a record was made: what was used of each, and which were reached."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from llmctx.context.package import Package
 from llmctx.decision.decision import Action
-from llmctx.decision.mandate.case import Case, percent_of
+from llmctx.decision.mandate.case import Case
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.mandate.rules import RULES
-from llmctx.schema import values
+from llmctx.decision.mandate.used import used_of
 
 _NO_LEVELS = {"quantity": None, "stop_loss": None, "take_profit": None}
 _ZERO, _CENT = Decimal(0), Decimal("0.01")
@@ -62,7 +62,9 @@ def limit_rows(record: Mapping[str, Any], blobs: Mapping[str, bytes], package: P
     for rule in RULES:
         allowed = {name: value for name in rule.limits if (value := getattr(limits, name)) is not None}
         if allowed:
-            lines = tuple(_line(name, value, _used(name, case)) for name, value in allowed.items())
+            lines = tuple(
+                _line(name, value, None if case is None else used_of(name, case)) for name, value in allowed.items()
+            )
             found = fired.get(rule.name)
             place = next((place for place, name in enumerate(allowed) if name in (found or "")), 0)
             rows.append(LimitRow(rule.name, lines, found, place, applies=action in rule.actions))
@@ -73,63 +75,6 @@ def _line(name: str, allowed: Any, used: Decimal | None) -> LimitLine:
     left = None if used is None else max(Decimal(allowed) - used, _ZERO)
     words = f"{name.removesuffix('_pct')} %" if name.endswith("_pct") else name
     return LimitLine(words.replace("_", " "), _text(allowed), _amount(used), _amount(left))
-
-
-def _used(name: str, case: Case | None) -> Decimal | None:
-    if case is None or name not in _USED:
-        return None
-    try:
-        return _USED[name](case)
-    except ArithmeticError:  # a figure out of all bounds
-        return None
-
-
-def _worth(case: Case) -> Decimal:
-    return case.position.quantity * case.price
-
-
-def _share_of_equity(case: Case) -> Decimal | None:
-    portfolio = case.known("portfolio", values.Portfolio)
-    return None if portfolio is None or portfolio.equity is None else percent_of(_worth(case), portfolio.equity)
-
-
-def _leverage(case: Case) -> Decimal | None:
-    portfolio = case.known("portfolio", values.Portfolio)
-    if portfolio is None or portfolio.equity is None or portfolio.gross_exposure is None:
-        return None
-    return portfolio.gross_exposure / portfolio.equity
-
-
-def _daily_loss(case: Case) -> Decimal | None:
-    performance = case.known("performance", values.Performance)
-    result = None if performance is None else performance.daily_pnl_pct
-    return None if result is None else max(-result, _ZERO)
-
-
-def _drawdown(case: Case) -> Decimal | None:
-    portfolio = case.known("portfolio", values.Portfolio)
-    return None if portfolio is None else portfolio.drawdown_pct
-
-
-def _under_water(case: Case) -> Decimal:
-    entry = case.position.entry_price
-    return max(percent_of((entry - case.price) * case.sign, entry), _ZERO)
-
-
-_USED: dict[str, Callable[[Case], Decimal | None]] = {
-    "actions_per_hour": lambda case: Decimal(len(case.ledger.actions)),
-    "adds_per_position": lambda case: Decimal(case.ledger.adds),
-    "adds_per_day": lambda case: Decimal(case.ledger.adds_today),
-    "daily_loss_pct": _daily_loss,
-    "drawdown_pct": _drawdown,
-    "loser_pct": _under_water,
-    "max_quantity": lambda case: case.position.quantity,
-    "max_notional": _worth,
-    "max_times_opened": lambda case: case.position.quantity / (case.ledger.opened or case.position.quantity),
-    "equity_share_pct": _share_of_equity,
-    "max_leverage": _leverage,
-}
-"""What was used of the limits that are used up, in the unit of the limit; None if it is unknown."""
 
 
 def _amount(value: Decimal | None) -> str:

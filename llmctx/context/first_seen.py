@@ -45,7 +45,7 @@ def _side_of(raw: bytes, symbol: str, rules: Sections) -> str | None:
     """
     try:
         document = rules.document("position", raw, symbol)
-    except ValueError:
+    except (ValueError, ArithmeticError, TypeError):  # the section will be invalid and give the reason
         return None
     return str(document["side"]) if isinstance(document, dict) and "side" in document else None
 

@@ -12,7 +12,7 @@ from llmctx.schema.values import Position
 
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 _MAX_ACTIONS = 200
-_DECIMALS = ("opened", "quantity", "stop_loss", "take_profit")
+_DECIMALS = ("opened", "quantity", "stop_loss", "take_profit", "day_equity", "peak_equity")
 
 
 class Pending(NamedTuple):
@@ -30,6 +30,8 @@ class Pending(NamedTuple):
     """Its stop then."""
     take_profit: Decimal | None = None
     """Its target then."""
+    again_ms: int | None = None
+    """The time of the package for which it was last published again, in milliseconds; None if it never was."""
 
     def waits(self, position: Position) -> bool:
         """Whether the same position shows nothing of it yet. An exit waits for as long as the position stands."""
@@ -57,9 +59,15 @@ class Ledger(NamedTuple):
     """When an exit was last decided, in milliseconds."""
     pending: tuple[Pending, ...] = ()
     """The decisions of which nothing is seen yet, at most one for each action: the first exit, otherwise the last."""
+    day_equity: Decimal | None = None
+    """The first equity of the account that was known on that day; None if none was."""
+    peak_equity: Decimal | None = None
+    """The highest equity of the account that was known; None if none was."""
 
-    def at(self, position: Position, as_of_ms: int) -> "Ledger":
-        """The ledger for a position at a time: what it says of other positions, days and hours is left out."""
+    def at(self, position: Position, as_of_ms: int, equity: Decimal | None = None) -> "Ledger":
+        """The ledger for a position at a time: what it says of other positions, days and hours is left out. `equity` is
+        the account's, if it is known.
+        """
         entry_ms, day = clock.to_ms(position.entry_time), as_of_ms // _DAY_MS
         found = self
         if self.entry_ms != entry_ms:
@@ -67,11 +75,14 @@ class Ledger(NamedTuple):
         else:
             found = found._replace(pending=tuple(one for one in self.pending if one.waits(position)))
         if self.day != day:
-            found = found._replace(day=day, adds_today=0)
+            found = found._replace(day=day, adds_today=0, day_equity=None)
+        if equity is not None:
+            peak = equity if found.peak_equity is None else max(equity, found.peak_equity)
+            found = found._replace(day_equity=found.day_equity or equity, peak_equity=peak)
         return found._replace(actions=tuple(at_ms for at_ms in self.actions if abs(as_of_ms - at_ms) < _HOUR_MS))
 
     def after(self, position: Position, action: str, at_ms: int, address: str) -> "Ledger":
-        """The ledger after a verdict on the package that `at` made this one for."""
+        """The ledger after the execution side was told of an action for the package that `at` made this one for."""
         if action in ("hold", "none"):
             return self
         found = self._replace(actions=(*self.actions, at_ms)[-_MAX_ACTIONS:])
@@ -79,18 +90,19 @@ class Ledger(NamedTuple):
             found = found._replace(adds=self.adds + 1, adds_today=self.adds_today + 1)
         if action == "exit":
             found = found._replace(exited_ms=at_ms)
-            if self.waiting("exit") is not None:
-                return found  # the first one is repeated
         levels = (position.quantity, position.stop_loss, position.take_profit)
+        pending, first = Pending(address, action, at_ms, *levels), self.waiting("exit")
+        if action == "exit" and first is not None:
+            pending = first._replace(again_ms=at_ms)
         others = tuple(one for one in self.pending if one.action != action)
-        return found._replace(pending=(*others, Pending(address, action, at_ms, *levels)))
+        return found._replace(pending=(*others, pending))
 
     def waiting(self, action: str) -> Pending | None:
         """The decision for an action of which nothing is seen yet."""
         return next((one for one in self.pending if one.action == action), None)
 
     def without(self, address: str) -> "Ledger":
-        """The ledger once something is seen of the decision in the record at an address."""
+        """The ledger once nothing is waited for of the decision in the record at an address."""
         return self._replace(pending=tuple(one for one in self.pending if one.address != address))
 
     def document(self) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from pydantic_core import PydanticCustomError
+
 from llmctx import canonical, clock
 from llmctx.errors import in_short
-from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
+from llmctx.limits import MAX_BY_CHARS, MAX_NUMBER_CHARS, MAX_WHY_CHARS
+from llmctx.schema.fields import parse_number
 from llmctx.schema.values import Position, Price
-
-_MAX_EXPONENT, _MAX_MS = 30, 10**15
 
 
 class Mark(NamedTuple):
@@ -59,8 +60,14 @@ class Mark(NamedTuple):
         fields = dict(document)
         for name in ("last", "entry_price", "stop_loss", "volume"):
             if name in fields:
-                fields[name] = Decimal(fields[name])
+                fields[name] = _number_in(fields[name])
         return cls(**fields)
+
+
+def _number_in(text: object) -> Decimal:
+    if not isinstance(text, str):
+        raise TypeError(f"a number stands as text, not as {type(text).__name__}")
+    return Decimal(text)
 
 
 class LaterBar(NamedTuple):
@@ -127,24 +134,26 @@ def read_confirmation(raw: bytes) -> Mark:
     try:
         mark = Mark.parse(canonical.loads(raw))
         prices = [mark.last, mark.entry_price, *([] if mark.stop_loss is None else [mark.stop_loss])]
-        usable = all(price.is_finite() and price > 0 and abs(price.adjusted()) <= _MAX_EXPONENT for price in prices)
-        times = all(type(ms) is int and 0 <= ms <= _MAX_MS for ms in (mark.at_ms, mark.entry_ms))
-        texts = 0 < len(str(mark.by)) <= MAX_BY_CHARS and 0 < len(str(mark.why)) <= MAX_WHY_CHARS
-    except (TypeError, AttributeError, ArithmeticError, KeyError) as error:
+        usable = all(price.is_finite() and parse_number(price) > 0 for price in prices)
+        times = all(type(ms) is int and 0 <= ms <= clock.MAX_MS for ms in (mark.at_ms, mark.entry_ms))
+        texts = 0 < len(mark.by) <= MAX_BY_CHARS and 0 < len(mark.why) <= MAX_WHY_CHARS
+        texts = texts and type(mark.by) is type(mark.why) is str
+    except (TypeError, AttributeError, ArithmeticError, KeyError, PydanticCustomError) as error:
         raise ValueError(f"the confirmation is malformed: {in_short(error)}") from error
     if not usable or not times or not texts:
         raise ValueError("the confirmation needs positive prices, times, a name and a reason")
-    return mark._replace(volume=None, seen=1, by=str(mark.by), why=str(mark.why))
+    return mark._replace(volume=None, seen=1)
 
 
 def read_bar(entry_id: bytes, close: bytes) -> LaterBar | None:
     """Read an entry of a stream of bars; None if it is malformed."""
+    if len(close) > MAX_NUMBER_CHARS:
+        return None
     try:
-        bar = LaterBar(int(entry_id.partition(b"-")[0]), Decimal(close.decode()))
+        bar = LaterBar(int(entry_id.partition(b"-")[0]), parse_number(Decimal(close.decode())))
     except (ValueError, ArithmeticError):
         return None
-    usable = bar.close.is_finite() and bar.close > 0 and abs(bar.close.adjusted()) <= _MAX_EXPONENT
-    return bar if usable and 0 <= bar.start_ms <= _MAX_MS else None
+    return bar if bar.close > 0 and 0 <= bar.start_ms <= clock.MAX_MS else None
 
 
 def mark_of(position: Position, price: Price) -> Mark:

@@ -243,7 +243,9 @@ def as_of(system_state: bytes | None, server_ms: int, trail_clock: str | None = 
         try:
             document = canonical.loads(system_state)
             if isinstance(document, dict) and document.get("clock") == "bars":
-                return to_ms(parse_iso(document["timestamp"])), "bars"
+                bars_ms = to_ms(parse_iso(document["timestamp"]))
+                if bars_ms >= 0:  # no record has a time before 1970
+                    return bars_ms, "bars"
         except (ValueError, KeyError, TypeError):
             pass  # the system section will be invalid and give the reason
     return server_ms, "server"

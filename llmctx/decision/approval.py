@@ -5,6 +5,8 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from llmctx.schema.fields import Setting
+
 AWAITS_APPROVAL = "awaits_approval"
 """The guardrail that holds what a person must approve."""
 
@@ -14,11 +16,11 @@ class ApprovalRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    add: Decimal | None = Field(None, ge=0)
+    add: Setting | None = Field(None, ge=0)
     """Additions worth this much or more, in account currency; None: none."""
-    reduce: Decimal | None = Field(None, ge=0)
+    reduce: Setting | None = Field(None, ge=0)
     """Reductions worth this much or more."""
-    adjust_stops: Decimal | None = Field(None, ge=0)
+    adjust_stops: Setting | None = Field(None, ge=0)
     """New levels for a position worth this much or more."""
     expires_s: int = Field(600, ge=1, le=86_400)
     """Seconds after its record within which it may be approved."""

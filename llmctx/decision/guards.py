@@ -24,6 +24,7 @@ They run in the order in which they stand below, each on what the one before it 
    be read nothing is added and no stop is moved
    stale: the stop was obeyed on a price older than its limit
    If this guardrail itself breaks off, price and stop are compared plainly
+12. exit_pending: an exit stays an exit; while an earlier one has time to be seen, it is not published again
 """
 
 from collections.abc import Callable
@@ -38,8 +39,9 @@ from llmctx.decision.approval import AWAITS_APPROVAL, Proposal, propose
 from llmctx.decision.decision import Action, Decision
 from llmctx.decision.grounding import Grounding, ground
 from llmctx.decision.halt import HALTED, halt_in
-from llmctx.decision.mandate.case import Case, repeated_exit
+from llmctx.decision.mandate.case import Case
 from llmctx.decision.mandate.contradiction import contradiction_in
+from llmctx.decision.mandate.repeated import repeated_exit
 from llmctx.decision.mandate.rules import judge
 from llmctx.decision.stop import STOP_BREACHED, judge_stop
 from llmctx.decision.verdict import Guard, GuardPolicy, Verdict, rest_after
@@ -52,6 +54,7 @@ NO_ANSWER, UNASKED, JUDGING_FAILED = "no_answer", "unasked", "judging_failed"
 UNGROUNDED = "ungrounded"
 """The guardrail that fires on miscited or false prices."""
 UNCHECKED = "mandate_unchecked"
+EXIT_PENDING = "exit_pending"
 """The guardrail that says that a rule of the mandate lacks what it needs; it changes nothing."""
 AS_DECIDED = "as the model decided"
 """The reason of a verdict that no guardrail changed."""
@@ -113,8 +116,12 @@ def guard(
             draft.fire(JUDGING_FAILED, f"{name} broke off ({in_short(error)})", None if held else Action.HOLD)
             if name == STOP_BREACHED and stop_reached(package.position, package.price.price.last):
                 draft.fire(STOP_BREACHED, "the price has reached the stop_loss, compared plainly", Action.EXIT)
+    repeat = None
     if draft.action is Action.EXIT:
         draft.quantity = package.position.quantity
+        repeat = None if policy.mandate is None else repeated_exit(package, policy.mandate)
+        if repeat is not None and repeat.wait:
+            draft.fire(EXIT_PENDING, repeat.wait)
     return Verdict(
         action=draft.action.value,
         quantity=draft.quantity,
@@ -124,7 +131,8 @@ def guard(
         limited=draft.limited,
         awaits=draft.awaits if draft.action is Action.HOLD else None,
         rest=None if policy.mandate is None else rest_after(package.position, draft.action, draft.quantity),
-        repeat_of=None if policy.mandate is None else repeated_exit(package, draft.action),
+        repeat_of=None if repeat is None else repeat.address,
+        again_ms=None if repeat is None else repeat.again_ms,
         policy=policy,
         grounding=draft.grounding,
         reason=_reason(draft.guards),

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from llmctx import clock
 from llmctx.context.package import Package
 from llmctx.schema import values
+from llmctx.schema.fields import Setting
 
 ALWAYS_ASKED = frozenset({"manual", "price_confirmed"})
 """The causes of ticks that a person raises."""
@@ -31,9 +32,9 @@ class TriggerPolicy(BaseModel):
     """A signal that was not there, or is newer."""
     fresh_news: bool = False
     """A headline that was not there."""
-    near_level_pct: Decimal | None = Field(None, gt=0, le=100)
+    near_level_pct: Setting | None = Field(None, gt=0, le=100)
     """The price comes within so many percent of stop or target; while it stays there, only if it comes nearer."""
-    move_pct: Decimal | None = Field(None, gt=0, le=1000)
+    move_pct: Setting | None = Field(None, gt=0, le=1000)
     """The price has moved by so many percent."""
     every_minutes: int | None = Field(None, ge=1)
     """So many minutes have passed."""

@@ -1,7 +1,8 @@
 """The verdict: what may be acted on, and why; and what the guardrails that give it may be set to."""
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +13,7 @@ from llmctx.decision.grounding import Grounding
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.stop import STOP_UNCONFIRMED, UnconfirmedStop, unjudged_stop
 from llmctx.limits import MAX_REASON_CHARS, cut
+from llmctx.schema.fields import Setting
 from llmctx.schema.values import Position
 
 OnUngrounded = Literal["off", "flag", "reask", "hold"]
@@ -23,7 +25,7 @@ class GuardPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    confidence_floor: Decimal = Field(Decimal("0.5"), ge=0, le=1)
+    confidence_floor: Setting = Field(Decimal("0.5"), ge=0, le=1)
     """Actions other than hold need at least this confidence."""
     grounding: OnUngrounded = "flag"
     """What miscited or false prices do."""
@@ -76,6 +78,8 @@ class Verdict(BaseModel):
     """What stays after a partial close; None for other actions."""
     repeat_of: str | None = None
     """The address of the first record of this exit, while the position still stands."""
+    again_ms: int | None = None
+    """When this exit is published again, in milliseconds, if it is not published now; None for anything else."""
     awaits: Proposal | None = None
     """What is done instead once a person approves it; None if nothing waits."""
     policy: GuardPolicy | None = None
@@ -86,10 +90,26 @@ class Verdict(BaseModel):
     """Why the verdict is what it is, in a sentence."""
 
     @property
+    def order(self) -> str:
+        """What the execution side is told to do."""
+        return _order(self.action, waits=self.again_ms is not None)
+
+    @property
     def asks_again(self) -> bool:
         """Whether the model is to be told of miscited or false prices and asked once more."""
         told = self.policy is not None and self.policy.grounding == "reask"
         return told and self.grounding is not None and bool(self.grounding.alarms)
+
+
+def order_of(verdict: Mapping[str, Any]) -> str:
+    """What the execution side is told to do by a recorded verdict: its action, but hold while there is still time for
+    an earlier exit to be seen.
+    """
+    return _order(str(verdict["action"]), waits="again_ms" in verdict)
+
+
+def _order(action: str, *, waits: bool) -> str:
+    return Action.HOLD.value if waits else action
 
 
 def rest_after(position: Position, action: str, quantity: Decimal | None) -> Rest | None:

@@ -1,8 +1,8 @@
 """What a budget limits, as settings give it: calls, tokens and money a day."""
 
-from decimal import Decimal
-
 from pydantic import BaseModel, ConfigDict, Field
+
+from llmctx.schema.fields import Setting
 
 
 class CallLimits(BaseModel):
@@ -14,7 +14,7 @@ class CallLimits(BaseModel):
     """Questions to the model; the attempts of one question on the wire are one call."""
     tokens: int | None = Field(None, ge=0)
     """Tokens of prompts and completions, reasoning included."""
-    cost: Decimal | None = Field(None, ge=0, le=10**6)
+    cost: Setting | None = Field(None, ge=0, le=10**6)
     """Money, in the currency of the prices."""
 
     @property

@@ -34,6 +34,13 @@ _GLOB = re.compile(r"([*?\[])")
 _ALLOWED = ("SELECT", "SET", "CREATE")
 """The kinds of statements that change nothing outside the query's own memory."""
 _BATCH_ROWS = 1000
+_NEEDS = {
+    "flips": ("results", "results of `llmctx replay`", "Add --results FILE; a second one compares two replays."),
+    "history": ("history", "live history", "`llmctx archive --history` puts it into an archive, each day once."),
+    "outcomes": ("bars", "bars", "Add --bars FILE, or name an archive with live history: `llmctx archive --history`."),
+    "shown": ("symbol", "a symbol", "Add --set symbol=S, and --set at=TIME for another time than the newest."),
+}
+"""What a shipped query reads beside the records: its variable or view, in words, and where it comes from."""
 
 
 class Query(NamedTuple):
@@ -135,6 +142,7 @@ def run_query(query: Query, directory: Path, given: Given = _NOTHING) -> Rows:
     try:
         connection = duckdb.connect()
         _prepare(connection, directory.resolve(), given)
+        _check_needs(query, directory, given)
         kinds = [statement.type.name for statement in connection.extract_statements(query.sql)]
         if refused := [kind for kind in kinds if kind not in _ALLOWED]:
             raise QueryError(
@@ -162,6 +170,17 @@ def _prepare(connection: "duckdb.DuckDBPyConnection", directory: Path, given: Gi
     connection.execute("SET lock_configuration = true")
     for path in views:
         connection.execute(path.read_text(encoding="utf-8"))
+
+
+def _check_needs(query: Query, directory: Path, given: Given) -> None:
+    """Raise QueryError if a shipped query lacks what it reads beside the records."""
+    if query.name not in _NEEDS:
+        return
+    need, words, remedy = _NEEDS[query.name]
+    if need in given.variables or need in given.files:
+        return
+    if need not in ("bars", "history") or HISTORY_VIEWS not in _views(directory):
+        raise QueryError(f"The query {query.name} needs {words}, and there is none.", remedy)
 
 
 def _views(directory: Path) -> list[Path]:
@@ -198,7 +217,7 @@ def _failed(name: str, error: Exception) -> QueryError:
     return QueryError(
         f"The query {name} failed: {str(error).strip()}",
         f"{QUERIES}/views*.sql have the views that it may read. Bars come from --bars or an archive's live history "
-        "(`llmctx archive --history`), which is the view history too, and flips from the files of --results.",
+        "(`llmctx archive --history`), which is the view history too.",
     )
 
 

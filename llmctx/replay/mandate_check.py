@@ -16,7 +16,7 @@ from llmctx.decision.decision import Action
 from llmctx.decision.mandate.case import ledger_after
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.reservation import refusal_in, refuse_add
-from llmctx.decision.verdict import GuardPolicy, Verdict
+from llmctx.decision.verdict import GuardPolicy, Verdict, order_of
 from llmctx.errors import ReplayError
 from llmctx.leaf_fields import verdict_fields
 from llmctx.llm.completion import read_completion
@@ -110,7 +110,7 @@ class _Judge:
         recorded, symbol = build_package(snapshot), snapshot.symbol
         self._totals.see(recorded)
         package = recorded.model_copy(update={"ledger": self._ledger_before(snapshot)})
-        action, found = record["verdict"]["action"], None
+        order, found = order_of(record["verdict"]), None
         if record["kind"] == "decision":
             policy = policy_for(entry, self._blobs)
             before = self._conclude(entry, snapshot, recorded, policy)
@@ -120,9 +120,9 @@ class _Judge:
             if after.action == Action.ADD and (why := self._totals.reserve(package, after)) is not None:
                 after = refuse_add(after, why)
             found = JudgedAgain(entry, recorded, before, after, self._mandate.sha256)
-            action = after.action
+            order = after.order
         self._done.setdefault(symbol, set()).add((record["verdict"]["action"], snapshot.as_of_ms))
-        ledger = ledger_after(package, action, str(entry.index))
+        ledger = ledger_after(package, order, str(entry.index))
         if ledger is not None:
             self._ledgers[symbol] = ledger
         return found

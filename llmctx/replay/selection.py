@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from llmctx import clock
 from llmctx.decision.approval import AWAITS_APPROVAL
 from llmctx.decision.decision import Action
-from llmctx.decision.guards import UNCHECKED
+from llmctx.decision.guards import EXIT_PENDING, UNCHECKED
 from llmctx.decision.halt import HALTED
 from llmctx.decision.mandate.rules import RULES
 from llmctx.decision.reservation import EXPOSURE
@@ -23,7 +23,7 @@ GUARDS = (
     "no_answer", "unasked", "judging_failed", "confidence_floor", "ungrounded", "stale_price", "implausible_price",
     "market_unknown", "market_closed", "quantity_cap", "stop_side", "target_side", HALTED,
     *(rule.name for rule in RULES), UNCHECKED, AWAITS_APPROVAL, "stop_unconfirmed", "stale", "stop_loss_breached",
-    EXPOSURE,
+    EXIT_PENDING, EXPOSURE,
 )  # fmt: skip
 """The guardrails, in the order in which they run."""
 _KNOWN = {

@@ -13,9 +13,7 @@ from pydantic import AfterValidator, PlainSerializer, PlainValidator, WithJsonSc
 from pydantic_core import PydanticCustomError
 
 from llmctx import clock
-
-_MAX_EXPONENT = 30
-_MAX_NUMBER_CHARS = 60
+from llmctx.limits import MAX_EXPONENT, MAX_NUMBER_CHARS
 
 
 def parse_number(value: Any) -> Decimal:
@@ -29,16 +27,21 @@ def parse_number(value: Any) -> Decimal:
     else:
         raise PydanticCustomError("number", "must be a JSON number, not {got}", {"got": _json_type(value)})
     text = str(number)
-    if len(text) <= _MAX_EXPONENT and "E" not in text and number.is_finite():  # the usual case
+    if len(text) <= MAX_EXPONENT and "E" not in text and number.is_finite():  # the usual case
         return number
     # Check the exponent of zeros too: written out in full, 0e-1000000 is a megabyte.
     if not number.is_finite():
         raise PydanticCustomError("finite", "must be finite")
-    if abs(number.adjusted()) > _MAX_EXPONENT:
+    if abs(number.adjusted()) > MAX_EXPONENT:
         raise PydanticCustomError("number_range", "is beyond 1e30 or below 1e-30")
-    if len(text) > _MAX_NUMBER_CHARS:
+    if len(text) > MAX_NUMBER_CHARS:
         raise PydanticCustomError("number_length", "has more than 60 characters")
     return number
+
+
+def check_range(value: Decimal | None) -> Decimal | None:
+    """A number of the settings, as long as others may be; None stays None."""
+    return None if value is None else parse_number(value)
 
 
 def _positive(value: Decimal) -> Decimal:
@@ -88,6 +91,8 @@ Number = Annotated[
     WithJsonSchema({"type": "number"}),
 ]
 Positive = Annotated[Number, AfterValidator(_positive), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
+Setting = Annotated[Decimal, AfterValidator(check_range)]
+"""A number of the settings, which may be written as text."""
 Count = Annotated[int, PlainValidator(_count), WithJsonSchema({"type": "integer", "minimum": 0})]
 Timestamp = Annotated[
     datetime,

@@ -230,6 +230,11 @@ def effects(partition: int | str) -> str:
     return f"effects:{{{partition}}}"
 
 
+def effects_made(partition: int | str) -> str:
+    """The key under which that stream is made again, for an instant."""
+    return f"effects:{{{partition}}}:made"
+
+
 def decisions_made(partition: int | str) -> str:
     """The key under which that stream is made again, for an instant."""
     return f"decisions:{{{partition}}}:made"

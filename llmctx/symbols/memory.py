@@ -118,7 +118,7 @@ class SymbolMemory:
         # a person may have confirmed a price meanwhile; what they said stands
         if package.marks_after is not None and known.marks is package.marks:
             known = known._replace(marks=package.marks_after)
-        if (ledger := ledger_after(package, verdict.action, self._address(entry))) is not None:
+        if (ledger := ledger_after(package, verdict.order, self._address(entry))) is not None:
             known = known._replace(ledger=merged(ledger, package.ledger, known.ledger))
         thesis = None if entry is None else self._thesis_in(entry)
         known = known._replace(thesis=thesis or known.thesis)
@@ -126,8 +126,8 @@ class SymbolMemory:
             known = self._remember(known, package, entry, usable=thesis is not None)
         return known
 
-    def acknowledge(self, symbol: str, record: str) -> None:
-        """Note that something is known of what the record at an address asked for: it may be asked for again."""
+    def cancel(self, symbol: str, record: str) -> None:
+        """Note that nothing comes of what the record at an address asked for: it may be asked for again."""
         known = self._known.get(symbol)
         if known is not None and known.ledger is not None:
             self._keep(symbol, known._replace(ledger=known.ledger.without(record)))

@@ -9,6 +9,7 @@ from llmctx.context.package import build_package
 from llmctx.context.snapshot import Snapshot, TrailReference
 from llmctx.decision.mandate.case import ledger_after
 from llmctx.decision.stop import STOP_UNCONFIRMED
+from llmctx.decision.verdict import order_of
 from llmctx.trail.log.entry import Entry
 
 State = tuple[Marks, Ledger | None]
@@ -26,7 +27,7 @@ def state_after(entry: Entry, blobs: Mapping[str, bytes], where: str) -> State |
     if snapshot.marks is None:  # made by an older version: its price is the first that is judged
         snapshot = snapshot.model_copy(update={"marks": Marks()})
     package = build_package(snapshot)
-    ledger = ledger_after(package, entry.record["verdict"]["action"], where)
+    ledger = ledger_after(package, order_of(entry.record["verdict"]), where)
     return None if package.marks_after is None else (package.marks_after, ledger)
 
 
@@ -47,7 +48,7 @@ def after_act(
 
 def merged(ledger: Ledger, read: Ledger | None, known: Ledger | None) -> Ledger:
     """The ledger after a verdict, with what changed between the snapshot that `read` the one before and now: what was
-    acknowledged is left out, and an exit that a person decided is counted.
+    cancelled is left out, and an exit that a person decided is counted.
     """
     if read is None or known is None:
         return ledger

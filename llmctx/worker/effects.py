@@ -10,20 +10,20 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from pydantic import ValidationError
-from redis.exceptions import RedisError
 
 from llmctx import canonical
 from llmctx.connection.streams import StreamEntry
-from llmctx.errors import AddressError, LlmctxError, SettledError, in_short
+from llmctx.errors import AddressError, SettledError, in_short
 from llmctx.killpoint import reached
 from llmctx.limits import MAX_DETAIL_CHARS, MAX_EFFECT_BYTES, MAX_ERROR_CHARS, cut
 from llmctx.record import compose_unread
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
 from llmctx.schema.values import Effect
-from llmctx.schema.values.effect import ENDS
+from llmctx.schema.values.effect import UNDONE
 from llmctx.statement import about, compose_effect, is_same_effect
 from llmctx.trail.log.entry import Entry, parse_address
+from llmctx.trail.log.lease import is_server_trouble
 from llmctx.worker.owner import Owner
 
 
@@ -115,9 +115,10 @@ class EffectRecorder:
             try:
                 await (self._settle_known if each.id in known else self._settle)(entry_id, each)
                 known.add(each.id)
-            except (LlmctxError, RedisError, OSError):
-                raise
-            except Exception as error:  # noqa: BLE001  one effect must not keep all others waiting
+            except Exception as error:
+                if is_server_trouble(error):
+                    raise
+                # One effect must not keep all others waiting.
                 await self._report(entry_id, MalformedEffect("effect", in_short(error), _text_of(each)))
 
     async def _settle(self, entry_id: str, effect: Effect) -> None:
@@ -128,19 +129,19 @@ class EffectRecorder:
         draft = compose_effect(effect, named, await self._owner.metadata())
         try:
             self._on_entry(await self._owner.settle(draft, (entry_id,), stream=self._key))
-            if effect.address is not None and effect.status in ENDS:
-                self._owner.memory.acknowledge(effect.symbol, effect.address)
-                await self._give_back(effect)
+            if effect.address is not None and effect.status in UNDONE:  # what was filled the position shows
+                await self._end(effect.symbol, effect.address)
         except SettledError:
             await self._owner.discard((entry_id,), stream=self._key)
         reached("effect_recorded")
 
-    async def _give_back(self, effect: Effect) -> None:
-        """Give back the room of a decision that is not carried out any more; what was filled the position shows."""
-        if self._release is None or effect.status == "filled" or effect.address is None:
+    async def _end(self, symbol: str, address: str) -> None:
+        """Wait no longer for a decision that is not carried out, and give back the room that it reserved."""
+        entry = await self._owner.log.entry(parse_address(address, self._partitions)[1])
+        if entry is None:
             return
-        entry = await self._owner.log.entry(parse_address(effect.address, self._partitions)[1])
-        if entry is not None and (reserved_by := entry.record.get("tick", entry.record.get("id"))):
+        self._owner.memory.cancel(symbol, entry.record["verdict"].get("repeat_of", address))
+        if self._release is not None and (reserved_by := entry.record.get("tick", entry.record.get("id"))):
             await self._release(reserved_by)
 
     async def _settle_known(self, entry_id: str, effect: Effect) -> None:

@@ -30,13 +30,15 @@ class ServerCheck:
         self._log = log
         self._instance = instance
 
-    async def contents(self) -> None:
+    async def contents(self) -> bool:
         """Put right what somebody else has changed: the functions, and the types of the partition's keys.
+
+        Returns whether a key was removed, so that what it held has to come back from the spool.
 
         Raises TrailError if the server does not answer.
         """
         await self._functions()
-        await self._types()
+        return await self._types()
 
     async def _functions(self) -> None:
         """Delete functions that somebody else loaded in place of ours, and load ours that are missing."""
@@ -52,7 +54,7 @@ class ServerCheck:
                 extra={"alert": "foreign", "subject": "functions"},
             )
 
-    async def _types(self) -> None:
+    async def _types(self) -> bool:
         """Remove values of another type: any of them would keep ticks from being decided, or decisions from being
         published. What the log and the spool say is put back from there.
         """
@@ -77,6 +79,7 @@ class ServerCheck:
                 "see who may (docs/threat-model.md), and run `llmctx verify`.",
                 extra={"alert": "foreign", "subject": name},
             )
+        return bool(wrong)
 
     async def instance(self) -> None:
         """Check that the server has the instance that it had.

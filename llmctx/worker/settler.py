@@ -16,7 +16,6 @@ from llmctx.errors import (
     InstanceError,
     LeaseError,
     LlmctxError,
-    RecordSizeError,
     SettledError,
     SnapshotError,
     TrailError,
@@ -28,7 +27,9 @@ from llmctx.record import RecordMetadata, compose_unread, without_evidence
 from llmctx.schema import keys
 from llmctx.tasks import end, pause
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.lease import is_server_trouble
 from llmctx.worker.balancing import set_when_either
+from llmctx.worker.confirmation import confirm
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.queue import Batch, TickQueue, order
@@ -177,10 +178,11 @@ class Settler:
             elif delivery.tick is None:
                 await self._settle_unusable(delivery)
             else:
-                if delivery.tick.confirmation is not None:
-                    confirming = await self._owner.people.named_by_id(delivery.tick)
-                    await self._pipeline.confirm(confirming, await self._owner.metadata())
-                self._queue.add(delivery.entry_id, delivery.tick, redelivered=redelivered)
+                problem = await confirm(delivery.tick, self._pipeline, self._owner)
+                if problem:
+                    await self._settle_unusable(delivery.unusable(problem))
+                else:
+                    self._queue.add(delivery.entry_id, delivery.tick, redelivered=redelivered)
         self._start()
 
     def _start(self) -> None:
@@ -270,8 +272,8 @@ class Settler:
         try:
             return await self._owner.settle(draft, entry_ids)
         except Exception as error:
-            if isinstance(error, (LlmctxError, RedisError, OSError)) and not isinstance(error, RecordSizeError):
-                raise  # the server's or the disk's trouble: the tick stays pending
+            if is_server_trouble(error):
+                raise  # the tick stays pending
             _log.warning(f"{tick.symbol}: its dead letter goes without evidence: {in_short(error)}")
             return await self._owner.settle(without_evidence(draft, in_short(error)), entry_ids)
 

@@ -74,7 +74,8 @@ class Tenure:
         while True:
             await pause(_RENEW_S)
             with contextlib.suppress(TrailError):  # the renewal itself tells whether the server answers
-                await self._check.contents()
+                if await self._check.contents():
+                    await self._recovery.fetch()
                 await renumber(self._redis, self._partition, self._lease.owner)
             try:
                 holder = await self.retake()

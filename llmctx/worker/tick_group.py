@@ -20,7 +20,7 @@ CONSUMER = "owner"
 """One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
 _PAGE = 500
 _MAX_AHEAD_MS = 86_400_000
-_RENUMBER = ServerFunction(Path(__file__).with_name("renumber_ticks.lua"), after=[HELD])
+_RENUMBER = ServerFunction(Path(__file__).with_name("renumber.lua"), after=[HELD])
 
 
 async def recover(redis: Redis, stream: str) -> None:
@@ -57,20 +57,25 @@ async def _take_back(redis: Redis, stream: str, other: bytes) -> None:
 
 
 async def renumber(redis: Redis, partition: int, owner: str) -> None:
-    """Give ticks whose ids lie in the future other ids: after the last possible one nobody could raise a tick.
+    """Give ticks and effects whose ids lie in the future other ids: after the last possible one nobody could add any.
 
     `owner` must hold the lease. Raises TrailError if the server does not answer.
     """
-    stream = keys.ticks(partition)
-    with redis_errors("The tick stream could not be checked"):
-        if not await redis.exists(stream):
-            return
-        last = (await redis.xinfo_stream(stream))["last-generated-id"]
-        if int(last.partition(b"-")[0]) < await server_ms(redis) + _MAX_AHEAD_MS:
-            return
-        count = await _RENUMBER(
-            redis, [lease_key(partition), stream, keys.ticks_made(partition)], [owner, keys.DECIDERS]
-        )
+    made = {
+        keys.ticks(partition): keys.ticks_made(partition),
+        keys.effects(partition): keys.effects_made(partition),
+    }
+    with redis_errors("The streams of ticks and effects could not be checked"):
+        present = [stream for stream in made if await redis.exists(stream)]
+        last = {stream: (await redis.xinfo_stream(stream))["last-generated-id"] for stream in present}
+        limit_ms = await server_ms(redis) + _MAX_AHEAD_MS
+        for stream, newest in last.items():
+            if int(newest.partition(b"-")[0]) >= limit_ms:
+                names = [lease_key(partition), stream, made[stream]]
+                _report(stream, newest, await _RENUMBER(redis, names, [owner, keys.DECIDERS]))
+
+
+def _report(stream: str, last: bytes, count: int) -> None:
     _log.error(
         f"{stream} had ids in the future, the last {last.decode()}; {count} entries have other ids now. "
         "Somebody else writes to it: see who may (docs/threat-model.md).",

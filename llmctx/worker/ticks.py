@@ -52,6 +52,12 @@ class Delivery(NamedTuple):
     request: tuple[bytes, bytes] | None = None
     """A request to the owner and its signature, if it is one."""
 
+    def unusable(self, problem: str) -> "Delivery":
+        """The same entry as a dead letter of its tick."""
+        tick = self.tick
+        assert tick is not None
+        return self._replace(tick=None, problem=problem, tick_id=tick.id, kind="dead_letter", symbol=tick.symbol)
+
     @property
     def settles(self) -> str:
         """The id under which it is settled; empty if it has none."""

@@ -158,14 +158,16 @@ async def load_join_elsewhere(on: Altered) -> None:
     await execute(on.redis, "FUNCTION", "LOAD", code)
 
 
-def blob_named(section: str, field: str, text: str | None) -> Act:
-    """The blob that the first decision names, with another text or gone."""
+def blob_named(section: str, field: str, value: str | list[str] | None) -> Act:
+    """The blob that the first decision names, with another text, another type, or gone."""
 
     async def act(on: Altered) -> None:
         entries = [restored(found.fields, found.number, 0) for found in await read_stream(on.redis, LOG)]
         digest = next(entry.record[section][field] for entry in entries if section in entry.record)
         name = f"audit:{{0}}:blob:{digest}"
-        await (on.redis.delete(name) if text is None else on.redis.set(name, text))
+        await on.redis.delete(name)
+        if value is not None:
+            await (on.redis.set(name, value) if isinstance(value, str) else on.redis.rpush(name, *value))
 
     return act
 

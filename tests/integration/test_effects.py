@@ -6,13 +6,18 @@ import pytest
 from pydantic import ValidationError
 from redis.asyncio import Redis
 
+from llmctx import canonical
 from llmctx.client import open_client
+from llmctx.decision.mandate.mandate import Limits, Mandate
+from llmctx.decision.verdict import GuardPolicy
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.schema.values import Effect
+from llmctx.trail.log.entry import PROOF
 from llmctx.trail.log.log import Log
-from tests.integration.conftest import ByRules, hold, leaves, serving
+from tests.integration.conftest import ByRules, hold, leaves, live, serving
 from tests.integration.program import until
+from tests.unit.makers import stored
 
 NOW = "2026-03-02T15:00:05.000Z"
 
@@ -58,6 +63,24 @@ async def test_an_effect_is_recorded_once_and_names_its_decision_by_its_hash(
     assert "about" not in second
     assert second["verdict"] == {"action": "none", "reason": "filled sell 10 at 90: no decision, stop_hit"}
     assert (await verify_log(Log(redis))).fault is None
+
+
+@pytest.mark.parametrize(("status", "told"), [("filled", "hold"), ("rejected", "exit")])
+async def test_an_exit_is_ordered_again_at_once_only_if_nothing_came_of_the_first(
+    valkey: Redis, valkey_url: str, tmp_path: Path, status: str, told: str
+) -> None:
+    await valkey.mset(live("AAPL", price=89.5))
+    policy = GuardPolicy(mandate=Mandate(account=Limits(ack_timeout_s=600)))
+    service = serving(valkey, valkey_url, tmp_path, ByRules(), policy=policy)
+    async with service as running, open_client(valkey_url) as client:
+        first = await client.decide("AAPL", timeout_s=30)
+        await client.report_effect(effect(1, address=first.address, status=status))
+        await until(lambda: [each for each in running.entries if each.said])
+        second = await client.decide("AAPL", timeout_s=30)
+    assert first.decision is not None
+    assert second.decision is not None
+    assert (first.decision.action, second.decision.action) == ("exit", told)
+    assert second.decision.repeat_of == (first.address if told == "hold" else None)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +134,22 @@ async def test_an_id_that_somebody_else_wrote_to_the_map_keeps_no_effect_out(
         await valkey.hset("audit:{0}:effects", "fill-1", planted)
         await client.report_effect(effect(1))
         await until(lambda: recorded(valkey))
+    assert (await verify_log(Log(valkey))).fault is None
+
+
+@pytest.mark.usefixtures("short_pauses")
+async def test_a_forged_effect_leaves_nothing_in_the_map(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    async with serving(valkey, valkey_url, tmp_path, ByRules()), open_client(valkey_url) as client:
+        await client.report_effect(effect(1))
+        await until(lambda: recorded(valkey))
+        index, (genuine,) = await Log(valkey).size(), await recorded(valkey)
+        forged = stored(canonical.dumps(genuine | {"id": "forged"}), {}) | {PROOF: b"x" * 68}
+        await valkey.xadd("audit:{0}:log", forged, id=f"{index}-1")  # type: ignore[arg-type]
+        await valkey.hset("audit:{0}:effects", "forged", index)
+        await until(lambda: recorded(valkey, "incident"))
+        await client.report_effect(effect(2))
+        await until(lambda: all_read(valkey))
+    assert [leaf["id"] for leaf in await recorded(valkey)] == ["fill-1", "fill-2"]
     assert (await verify_log(Log(valkey))).fault is None
 
 

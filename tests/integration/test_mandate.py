@@ -92,14 +92,17 @@ async def test_an_add_is_not_repeated_before_it_is_seen_even_by_another_owner(
     await trail.check()
 
 
-async def test_an_exit_is_published_again_with_the_address_of_the_first(
-    valkey: Redis, valkey_url: str, tmp_path: Path
+@pytest.mark.parametrize(("timeout_s", "told"), [(None, ["exit", "exit", "exit"]), (600, ["exit", "hold", "hold"])])
+async def test_an_exit_is_published_again_with_the_address_of_the_first_once_it_is_time(
+    valkey: Redis, valkey_url: str, tmp_path: Path, timeout_s: int | None, told: list[str]
 ) -> None:
     trail = await trail_on(valkey, valkey_url, tmp_path)
-    await trail.decide(EXIT)
-    await trail.decide(EXIT, EXIT)
+    mandate = Mandate(account=Limits(ack_timeout_s=timeout_s))
+    verdicts = await trail.decide(EXIT, mandate=mandate) + await trail.decide(EXIT, EXIT, mandate=mandate)
     published = [json.loads(each.fields[b"decision"]) for each in await read_stream(valkey, keys.decisions(0))]
-    assert [one["action"] for one in published] == ["exit"] * 3
+    assert [one["action"] for one in verdicts] == ["exit"] * 3
+    assert [one["action"] for one in published] == told
+    assert [one["quantity"] is None for one in published] == [one == "hold" for one in told]
     assert [one["repeat_of"] for one in published] == [None, published[0]["address"], published[0]["address"]]
     await trail.check()
 
@@ -114,7 +117,7 @@ async def test_what_becomes_of_a_decision_may_be_told(valkey: Redis, valkey_url:
     )
     async with own_partition(trail.home, 0, config) as (_, pipeline):
         entry = await pipeline.decide(Tick.by_hand("AAPL"))
-        pipeline.memory.acknowledge("AAPL", str(entry.index))
+        pipeline.memory.cancel("AAPL", str(entry.index))
         assert (await pipeline.decide(Tick.by_hand("AAPL"))).record["verdict"]["action"] == "add"
 
 
@@ -126,7 +129,7 @@ class ToldMeanwhile(Scripted):
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
         if self.first is not None:
-            self.memory.acknowledge("AAPL", str(self.first.index))
+            self.memory.cancel("AAPL", str(self.first.index))
         return await super().complete(prompt, output)
 
 

@@ -127,4 +127,14 @@ async def test_a_row_cannot_give_an_id_another_name(valkey: Redis, tmp_path: Pat
     forgeries: list[object] = [row | {"name": ROSSI}, row | {"salt": 5}, [], "x"]
     for forged in forgeries:
         await valkey.hset(PEOPLE_KEY, meier, json.dumps(forged))
-        assert names_in(await table.rows()) == {}
+        assert names_in(await table.rows()) == {meier: MEIER}, "the copy has the row"
+
+
+async def test_what_is_no_row_is_removed_and_an_altered_row_comes_back(valkey: Redis, tmp_path: Path) -> None:
+    table = NameTable(valkey, tmp_path)
+    meier = await table.id_of(MEIER)
+    row = await row_of(valkey, meier)
+    await valkey.hset(PEOPLE_KEY, mapping={meier: b"\xff", b"\xff": b"\xff", "person-x": "", "x" * 32: "{}"})
+    assert await table.id_of(MEIER) == meier
+    assert list(await valkey.hkeys(PEOPLE_KEY)) == [meier.encode()]
+    assert await row_of(valkey, meier) == row

@@ -174,6 +174,22 @@ async def test_flips_are_between_a_replay_and_the_record_or_between_two_replays(
     assert await rows_of(exported, "flips", "--results", str(first), "--results", str(second)) == [flip]
 
 
+@pytest.mark.parametrize(
+    ("name", "lacking", "remedy"),
+    [
+        ("flips", "results of `llmctx replay`", "--results FILE"),
+        ("history", "live history", "llmctx archive --history"),
+        ("outcomes", "bars", "--bars FILE"),
+        ("shown", "a symbol", "--set symbol=S"),
+    ],
+)
+async def test_a_query_says_what_it_lacks(exported: Program, name: str, lacking: str, remedy: str) -> None:
+    ended = await exported("query", name, "--from", "out")
+    assert (ended.code, ended.out) == (2, "")
+    assert f"The query {name} needs {lacking}, and there is none." in ended.err
+    assert remedy in ended.err
+
+
 async def test_outcomes_are_the_moves_of_the_bars_that_are_known_by_then(exported: Program) -> None:
     (exported.folder / "bars.csv").write_text(BARS)
     found = {

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from tests.conftest import ROOT
 from tests.integration import alterations as made
 from tests.integration.alterations import LAST, LATEST, LIST, LOG, MAP, STREAM, Act, Altered, command, file, rewritten
+from tests.integration.forged import FORGED
 from tests.integration.program import Program
 from tests.integration.test_prove import make_trail
 from tests.unit.audit.exports import vkey
@@ -41,6 +42,7 @@ LIVE: dict[str, tuple[Act, str]] = {
     "insert a record": (rewritten(made.inserted), "leaf-hash"),
     "remove the newest record": (command("XDEL", LOG, f"{LAST}-1"), "tail"),
     "empty the log": (command("XTRIM", LOG, "MAXLEN", 0), "tail"),
+    "put another type in place of the log": (made.both(command("DEL", LOG), command("SET", LOG, "x")), "tail"),
     "append an entry that is no record": (command("XADD", LOG, "*", "a", "b"), "contiguity"),
     "append a second entry at an index": (command("XADD", LOG, f"{LAST}-2", "record", "x"), "contiguity"),
     "remove a record's proof": (made.with_proof(None), "writer-proof"),
@@ -68,7 +70,12 @@ LIVE: dict[str, tuple[Act, str]] = {
     "change a template": (made.blob_named("prompt", "template_sha256", "x"), "blob-digest of template_sha256"),
     "delete a template": (made.blob_named("prompt", "template_sha256", None), "blob-digest of template_sha256"),
     "change a schema": (made.blob_named("request", "schema_sha256", "x"), "blob-digest of schema_sha256"),
+    "put another type in place of a template": (
+        made.blob_named("prompt", "template_sha256", ["x"]),
+        "blob-digest of template_sha256",
+    ),
     "put another type in place of the kept records": (command("SET", "audit:{0}:kept", "x"), "kept"),
+    "put another type in place of what is archived": (command("SET", "audit:{0}:base", "x"), "base"),
     # what others said
     "plant an id among those of effects and people": (command("HSET", "audit:{0}:effects", "planted", 2), "id-map"),
     "list a dictionary that is not there": (
@@ -116,6 +123,10 @@ LIVE: dict[str, tuple[Act, str]] = {
     ),
     "raise a tick with the last possible id": (
         command("XADD", "ticks:{0}", "18446744073709551615-18446744073709551615", "id", "x", "symbol", "AAPL"),
+        NOT_NOTICED,
+    ),
+    "report an effect with the last possible id": (
+        command("XADD", "effects:{0}", "18446744073709551615-18446744073709551615", "effect", "x"),
         NOT_NOTICED,
     ),
     "count attempts for a tick": (command("HSET", "ticks:{0}:attempts", "x", 5), NOT_NOTICED),
@@ -235,6 +246,13 @@ async def test_an_alteration_is_named_as_the_page_says(altered: tuple[Altered, P
     await act(on)
     found = await outcome(program)
     assert fits(found, wanted), found
+
+
+@pytest.mark.parametrize("kind", FORGED)
+async def test_a_forged_entry_of_any_kind_has_no_proof(altered: tuple[Altered, Program, str], kind: str) -> None:
+    on, program, _ = altered
+    await FORGED[kind](on)
+    assert await outcome(program) == "writer-proof"
 
 
 @pytest.mark.parametrize("name", EXPORT)

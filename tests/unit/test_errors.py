@@ -32,6 +32,7 @@ COMPOSED = {
     errors.ForkError,
     errors.CheckpointError,
     errors.NewerFormatError,
+    errors.RecordFormError,
     errors.RecordSizeError,
     errors.NotJoinedError,
     errors.UnsettledError,

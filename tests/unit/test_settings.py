@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from llmctx.cli.shared.alerting import secrets_of
+from llmctx.cli.shared.secrets import secrets_of
 from llmctx.errors import LlmctxError
 from llmctx.llm.endpoint_settings import LLMSettings
+from llmctx.ops.alerts.alert_settings import AlertSettings
 from llmctx.settings import Described, Settings, all_variables, described, load_settings
+from llmctx.visible import hide
 from tests.conftest import ROOT
 
 
@@ -143,6 +145,25 @@ def test_alerts_know_the_secrets_of_every_endpoint(monkeypatch: pytest.MonkeyPat
     secrets = secrets_of(Settings(llm=LLMSettings.model_validate({"endpoints": TWO})))
     assert {"one-secret", "two-secret", "base-secret"} <= set(secrets)
     assert "secret" not in repr(Settings(llm=LLMSettings.model_validate({"endpoints": TWO})))
+
+
+def test_secrets_are_known_wherever_settings_and_environment_hold_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = {
+        "LLMCTX_REDIS_URL": "redis://:{}@h/0", "LLMCTX_ARCHIVE": "s3://u:{}@bucket/x", "LLMCTX_LLM__API_KEY": "{}",
+        "LLMCTX_LLM__BASE_URL": "http://u:{}@h/v1", "LLMCTX_OTEL__ENDPOINT": "http://h:4318/{}/v1/traces",
+        "OTEL_EXPORTER_OTLP_HEADERS": "a=1,authorization={}", "LLMCTX_ALERTS__WEBHOOK": "http://h/{}",
+        "LLMCTX_ALERTS__TOKEN": "{}", "AWS_SECRET_ACCESS_KEY": "{}", "AWS_SESSION_TOKEN": "{}",
+    }  # fmt: skip
+    for number, (name, form) in enumerate(places.items()):
+        monkeypatch.setenv(name, form.format(f"secret-{number}"))
+    known = secrets_of(load_settings())
+    said = " ".join(form.format(f"secret-{number}") for number, form in enumerate(places.values()))
+    assert [number for number in range(len(places)) if f"secret-{number}" in hide(said, known)] == []
+
+
+def test_a_webhook_has_one_way_to_authenticate() -> None:
+    with pytest.raises(ValidationError, match="either a token, or a user and password"):
+        AlertSettings(webhook=SecretStr("http://u:p@h/x"), token=SecretStr("t"))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,9 +22,12 @@ _log = logging.getLogger(__name__)
 
 
 def backup(
-    directory: Annotated[Path, typer.Option("--to", metavar="DIR", help="The folder that collects backups.")] = Path(
-        "backups"
-    ),
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="URL", help="What collects backups: a folder, or s3://, gs:// or az:// with a bucket."
+        ),
+    ] = "backups",
     daily: Annotated[
         int | None, typer.Option("--keep-daily", help="Keep the newest backup of each of the last N days.", min=0)
     ] = None,
@@ -46,10 +48,11 @@ def backup(
 
     \b
     llmctx backup --to /mnt/backups --keep-daily 7 --keep-weekly 8
+    llmctx backup --to s3://backups/prod --keep-daily 7
     """
     end_on_sigterm()
     settings = settings_for(redis_url, state_dir)
-    found = asyncio.run(watched(settings, back_up(settings, directory, daily, weekly, quiet=as_json)))
+    found = asyncio.run(watched(settings, back_up(settings, to, daily, weekly, quiet=as_json)))
     if as_json:
         print_json(found)
     else:
@@ -72,15 +75,14 @@ async def watched(settings: Settings, backing_up: Awaitable[dict[str, Any]]) -> 
         return found
 
 
-async def back_up(
-    settings: Settings, directory: Path, daily: int | None, weekly: int | None, *, quiet: bool
-) -> dict[str, Any]:
+async def back_up(settings: Settings, to: str, daily: int | None, weekly: int | None, *, quiet: bool) -> dict[str, Any]:
     """Make a backup and rotate out older ones, if it is good; returns what `--json` prints."""
     from llmctx.connection import check, primary_url
     from llmctx.ops.backup.make import make_backup
-    from llmctx.ops.backup.rotation import rotate
+    from llmctx.ops.backup.store import open_store
     from llmctx.trail.log.instance import check_state_instance, require_instance
 
+    store = open_store(to, settings.state_dir)
     if not settings.redis_url.startswith(EMBEDDED):  # one server's snapshot, whoever is the primary later
         settings = settings.model_copy(update={"redis_url": await primary_url(settings.redis_url)})
     async with redis_of(settings) as (redis, url):
@@ -90,18 +92,20 @@ async def back_up(
                 f"{settings.state_dir} is no state directory of this trail, so the server alone is backed up"
             )
         server = await check(redis, url)
-        with beginning(quiet=quiet) as begin:
-            made = await make_backup(redis, server, instance, settings.state_dir, directory, begin=begin)
+        with store.draft() as directory:
+            with beginning(quiet=quiet) as begin:
+                made = await make_backup(redis, server, instance, settings.state_dir, directory, begin=begin)
+            found = _document(made, await asyncio.to_thread(store.keep, made.backup))
     removed = []
     if made.fault is None and (daily is not None or weekly is not None):
-        removed = rotate(directory, instance.id, daily or 0, weekly or 0)
-    return _document(made) | {"removed": [str(folder) for folder in removed]}
+        removed = await asyncio.to_thread(store.rotate, instance.id, daily or 0, weekly or 0)
+    return found | {"removed": removed}
 
 
-def _document(made: "Made") -> dict[str, Any]:
+def _document(made: "Made", where: str) -> dict[str, Any]:
     manifest = made.backup.manifest
     return {
-        "backup": str(made.backup.folder),
+        "backup": where,
         "verdict": "good" if made.fault is None else "bad",
         "fault": made.fault,
         "instance": manifest.instance,

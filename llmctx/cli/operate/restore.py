@@ -1,7 +1,6 @@
 """`llmctx restore`: a backup put back."""
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +20,10 @@ if TYPE_CHECKING:
 
 def restore(
     place: Annotated[
-        Path, typer.Argument(metavar="FROM", help="A backup, or the folder that collects backups for its newest one.")
+        str,
+        typer.Argument(
+            metavar="FROM", help="A backup, or the folder or address that collects backups, for its newest."
+        ),
     ],
     over: Annotated[bool, typer.Option("--over", help="Replace what the server has. It is lost.")] = False,
     redis_url: RedisUrl = None,
@@ -39,14 +41,16 @@ def restore(
 
     \b
     llmctx restore /mnt/backups
+    llmctx restore s3://backups/prod
     llmctx restore /mnt/backups/2026-03-02T15-00-00.000Z --redis-url redis://127.0.0.1:6390/0
     """
-    from llmctx.ops.backup.manifest import find_backup
+    from llmctx.ops.backup.store import open_store
 
     end_on_sigterm()
-    backup = find_backup(place)
     settings = settings_for(redis_url, state_dir)
-    found = _document(backup, asyncio.run(_restore(settings, backup, over=over, quiet=as_json)))
+    with open_store(place).newest() as (where, backup):
+        restored = asyncio.run(_restore(settings, backup, over=over, quiet=as_json))
+    found = _document(where, backup, restored)
     if as_json:
         print_json(found)
     else:
@@ -74,7 +78,7 @@ async def _restore(settings: Settings, backup: "Backup", *, over: bool, quiet: b
     return restored
 
 
-def _document(backup: "Backup", restored: "Restored") -> dict[str, Any]:
+def _document(where: str, backup: "Backup", restored: "Restored") -> dict[str, Any]:
     parts = [
         {
             "partition": part.partition,
@@ -91,7 +95,7 @@ def _document(backup: "Backup", restored: "Restored") -> dict[str, Any]:
     if any(part["fault"] for part in parts):
         verdict = "failed"
     return {
-        "backup": str(backup.folder),
+        "backup": where,
         "made": clock.iso(backup.manifest.made_ms),
         "verdict": verdict,
         "replaced_keys": restored.replaced_keys,

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 _STANDARD_INPUT = Path("-")
 _MINUTE = timedelta(minutes=1)
 
+_MAX_SYMBOLS_NAMED = 12
+
 
 def feed(
     bars: Annotated[
@@ -198,8 +200,10 @@ async def _feed(
 
 def _print_summary(summary: "FeedReport", url: str) -> None:
     news = f" and {summary.headlines} headlines" if summary.headlines else ""
+    many = len(summary.symbols) > _MAX_SYMBOLS_NAMED
+    of = f"{len(summary.symbols)} symbols" if many else ", ".join(summary.symbols) or "no symbol"
     out.print(
-        f"Fed {summary.bars} bars{news} of {', '.join(summary.symbols) or 'no symbol'} to {without_password(url)}: "
+        f"Fed {summary.bars} bars{news} of {of} to {without_password(url)}: "
         f"{summary.ticks} ticks raised, {summary.opened} positions opened, {summary.closed} closed, "
         f"{summary.fills} fills."
     )

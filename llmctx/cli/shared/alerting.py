@@ -1,15 +1,14 @@
-"""From settings to alerts: who receives them, and what must never be in one."""
+"""From settings to alerts: who receives them."""
 
 import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from redis.asyncio import Redis
 
-from llmctx.connection.address import secrets_in
+from llmctx.cli.shared.secrets import secrets_of
 from llmctx.settings import Settings
 from llmctx.tasks import end
 from llmctx.trail.log.instance import Instance
@@ -36,16 +35,6 @@ def receiver_of(settings: Settings) -> "Receiver | None":
         environment = {name: value for name, value in os.environ.items() if not name.upper().startswith(_OWN_VARIABLES)}
         return Command(alerts.command, environment)
     return None
-
-
-def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """Every secret in the settings, as it stands there and decoded."""
-    alerts = settings.alerts
-    given: list[str | None] = [*secrets_in(settings.redis_url)]
-    for each in (settings, *settings.each_endpoint.values()):
-        given += [each.api_key, *secrets_in(each.llm.base_url or "")]
-    given += [secret.get_secret_value() for secret in (alerts.webhook, alerts.token) if secret is not None]
-    return tuple({form for secret in given if secret for form in (secret, unquote(secret))})
 
 
 @asynccontextmanager

@@ -3,11 +3,15 @@
 import json
 import logging
 import sys
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
 from llmctx import clock, log_context
 from llmctx.cli.shared.output import messages
+from llmctx.visible import hide
+
+_secrets: list[str] = []
 
 
 class LogFormat(StrEnum):
@@ -30,10 +34,15 @@ def show_logs(form: LogFormat = LogFormat.TEXT) -> None:
     logging.getLogger("llmctx").setLevel(logging.INFO)
 
 
+def hide_in_logs(secrets: Iterable[str]) -> None:
+    """From here on, hide these in every log record: other libraries log the addresses that they fail to reach."""
+    _secrets[:] = secrets
+
+
 class _ForPeople(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         show = messages.warning if record.levelno >= logging.WARNING else messages.note
-        show(record.getMessage())
+        show(hide(record.getMessage(), _secrets))
 
 
 class _JsonLines(logging.Formatter):
@@ -44,10 +53,10 @@ class _JsonLines(logging.Formatter):
             "time": clock.iso(int(record.created * 1000)),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": hide(record.getMessage(), _secrets),
         }
         line |= log_context.current()
         line |= getattr(record, "fields", {})
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = hide(self.formatException(record.exc_info), _secrets)
         return json.dumps(line, ensure_ascii=False, default=str)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from llmctx.cli.shared.logs import LogFormat, show_logs
+from llmctx.cli.shared.logs import LogFormat, hide_in_logs, show_logs
+from llmctx.cli.shared.secrets import secrets_of
 from llmctx.connection import open_redis
 from llmctx.errors import ServerError
 from llmctx.ops.server import EmbeddedServer
@@ -33,7 +34,9 @@ def settings_for(
     settings = load_settings(redis_url=redis_url, state_dir=state_dir, prompt=prompt, prompts=prompts)
     if settings.log_format == "json":
         show_logs(LogFormat.JSON)
-    return settings.model_copy(update={"llm": settings.llm.chosen(endpoint, model)})
+    settings = settings.model_copy(update={"llm": settings.llm.chosen(endpoint, model)})
+    hide_in_logs(secrets_of(settings))
+    return settings
 
 
 @asynccontextmanager

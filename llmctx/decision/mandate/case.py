@@ -21,6 +21,7 @@ from llmctx.context.package import Package
 from llmctx.context.staleness import Status
 from llmctx.decision.decision import Action
 from llmctx.decision.mandate.mandate import Limits, Mandate
+from llmctx.schema import values
 
 EXACT = Context(60, traps=[DivisionByZero, InvalidOperation, Overflow])
 """What cannot be computed exactly enough breaks off, and the position is held."""
@@ -65,6 +66,11 @@ class Case:
     def known(self, section: str, kind: type[Value]) -> Value | None:
         """The value of a section; None unless it is fresh and plausible."""
         return known(self.package, section, kind)
+
+    @property
+    def equity(self) -> Decimal | None:
+        """The account's equity; None if it is unknown."""
+        return _equity(self.package)
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -119,22 +125,18 @@ def share_of(percent: Decimal, whole: Decimal) -> Decimal:
 
 def ledger_at(package: Package) -> Ledger:
     """The ledger of a package's position at its time. The package must have a position."""
-    return (package.ledger or Ledger()).at(package.position, package.as_of_ms)
+    return (package.ledger or Ledger()).at(package.position, package.as_of_ms, _equity(package))
 
 
-def ledger_after(package: Package, action: str, address: str) -> Ledger | None:
-    """The ledger after a verdict on a package; None if the package has none."""
+def ledger_after(package: Package, order: str, address: str) -> Ledger | None:
+    """The ledger after a verdict on a package, of which the execution side was told an order; None if the package has
+    none.
+    """
     if package.ledger is None or package.refusal is not None:
         return package.ledger
-    return ledger_at(package).after(package.position, action, package.as_of_ms, address)
+    return ledger_at(package).after(package.position, order, package.as_of_ms, address)
 
 
-def repeated_exit(package: Package, action: Action) -> str | None:
-    """The address of the first record of an exit that is decided again; None for anything else."""
-    if action is not Action.EXIT:
-        return None
-    try:
-        first = ledger_at(package).waiting(Action.EXIT)
-    except ArithmeticError:  # a figure out of all bounds must not cost the exit
-        return None
-    return None if first is None else first.address or None
+def _equity(package: Package) -> Decimal | None:
+    portfolio = known(package, "portfolio", values.Portfolio)
+    return None if portfolio is None else portfolio.equity

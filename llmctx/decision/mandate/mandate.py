@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from llmctx import canonical
 from llmctx.decision.decision import Action
 from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
+from llmctx.schema.fields import Setting
 from llmctx.schema.keys import BY_SECTION
 from llmctx.schema.symbol import legs_of, market_of
 
@@ -36,9 +37,10 @@ def _on_sections(needed: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...
     return needed
 
 
-_AnyNumber = Annotated[Decimal | None, Field(ge=0, allow_inf_nan=False), BeforeValidator(_off)]
-_Positive = Annotated[Decimal | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(_off)]
+_AnyNumber = Annotated[Setting | None, Field(ge=0, allow_inf_nan=False), BeforeValidator(_off)]
+_Positive = Annotated[Setting | None, Field(gt=0, allow_inf_nan=False), BeforeValidator(_off)]
 _Count = Annotated[int | None, Field(ge=0), BeforeValidator(_off)]
+_Seconds = Annotated[Annotated[int, Field(ge=0, le=3600)] | None, BeforeValidator(_off)]
 _Flag = Annotated[bool | None, BeforeValidator(_off)]
 _Sections = Annotated[dict[str, tuple[str, ...]], AfterValidator(_on_sections)]
 
@@ -102,6 +104,8 @@ class Limits(BaseModel):
     """Least distance of the price from the liquidation price for an add, in percent of the price."""
     order_expiry_s: _Count = None
     """Seconds for which an action is not repeated while nothing is seen of the last one."""
+    ack_timeout_s: _Seconds = None
+    """Seconds after which an exit is published again while the position still stands."""
 
 
 PRUDENT = Limits(
@@ -122,6 +126,7 @@ PRUDENT = Limits(
     daily_loss_pct=Decimal(3),
     liquidation_min_pct=Decimal(5),
     order_expiry_s=900,
+    ack_timeout_s=30,
 )
 """The limits that hold unless settings say otherwise."""
 

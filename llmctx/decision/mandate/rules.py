@@ -15,7 +15,7 @@ from llmctx.decision.mandate.case import EXACT, Case, Effect, Found, percent_of,
 from llmctx.decision.mandate.levels import check_lock, check_stop, check_target
 from llmctx.decision.mandate.liquidation import near_liquidation
 from llmctx.decision.mandate.sizes import check_account, check_size
-from llmctx.schema import values
+from llmctx.decision.mandate.used import day_loss, drawdown
 
 _ADD, _SIZED, _ALL = (Action.ADD,), (Action.ADD, Action.REDUCE), (Action.ADD, Action.REDUCE, Action.ADJUST_STOPS)
 _STOPS, _ADD_OR_STOPS = (Action.ADJUST_STOPS,), (Action.ADD, Action.ADJUST_STOPS)
@@ -72,25 +72,21 @@ def _fresh(case: Case, needed: dict[str, tuple[str, ...]]) -> Found:
 
 
 def _daily_loss(case: Case, limit: Decimal) -> Found:
-    performance = case.known("performance", values.Performance)
-    result = None if performance is None else performance.daily_pnl_pct
-    if result is None:
+    lost = day_loss(case)
+    if lost is None:
         return "unchecked", "the day's result is unknown"
-    if result <= -limit:
-        return "block", f"the day's result is {result}%, and from -{limit}% nothing is added"
+    if lost >= limit:
+        return "block", f"the day's result is {-lost}%, and from -{limit}% nothing is added"
     return None
 
 
 def _drawdown(case: Case, limit: Decimal) -> Found:
-    portfolio = case.known("portfolio", values.Portfolio)
-    lost = None if portfolio is None else portfolio.drawdown_pct
+    lost = drawdown(case)
     if lost is None:
         return "unchecked", "the account's drawdown is unknown"
-    return (
-        ("block", f"the account is {lost}% below its peak, and from {limit}% nothing is added")
-        if lost >= limit
-        else None
-    )
+    if lost >= limit:
+        return "block", f"the account is {lost}% below its peak, and from {limit}% nothing is added"
+    return None
 
 
 def _loser(case: Case, limit: Decimal) -> Found:
@@ -133,10 +129,10 @@ def _actions(case: Case, limit: int) -> Found:
     return ("block", f"{count} actions within the hour, of {limit} allowed") if count >= limit else None
 
 
-def _repeated(case: Case, expiry_s: int) -> Found:
+def _repeated(case: Case, expiry_s: int | None) -> Found:
     for pending in case.ledger.pending:
         is_waited_for = case.action in (pending.action, Action.ADD)  # whatever is open may change what an add leads to
-        if is_waited_for and abs(case.package.as_of_ms - pending.at_ms) < expiry_s * 1000:
+        if is_waited_for and abs(case.package.as_of_ms - pending.at_ms) < (expiry_s or 0) * 1000:
             where = f" (record {pending.address})" if pending.address else ""
             return "block", f"nothing is seen yet of the {pending.action} of {clock.iso(pending.at_ms)}{where}"
     return None
@@ -159,7 +155,7 @@ def _least(case: Case, _: object) -> Found:
 
 RULES = (
     Rule("fresh", ("needs_fresh",), _ALL, _fresh, "Nobody knows what old or missing data hides."),
-    Rule("unacknowledged", ("order_expiry_s",), _ALL, _repeated, "A repeated order is filled twice."),
+    Rule("unacknowledged", ("order_expiry_s", "ack_timeout_s"), _ALL, _repeated, "A repeated order is filled twice."),
     Rule("actions_per_hour", ("actions_per_hour",), _ALL, _actions, "A model that acts all the time pays the spread."),
     Rule("daily_loss", ("daily_loss_pct",), _ADD, _daily_loss, "A bad day must not be won back with more risk."),
     Rule("drawdown", ("drawdown_pct",), _ADD, _drawdown, "The same over days."),

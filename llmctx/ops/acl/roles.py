@@ -141,6 +141,7 @@ def _worker(database: int, sections: Sections | None) -> tuple[Grant, ...]:
         _LATEST,
         keys.decisions_made("*"),
         keys.ticks_made("*"),
+        keys.effects_made("*"),
         keys.WORKERS,
         keys.BUDGET,
     )

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from llmctx import clock
 from llmctx.version import VERSION
+from llmctx.visible import hide
 
 ALERTS = {
     "unconfirmed_stop": "a price in doubt has reached a stop, and the position is held until it is confirmed",
@@ -32,8 +33,6 @@ ALERTS = {
 """What each alert says."""
 
 MAX_TEXT_CHARS = 1000
-_HIDDEN = "***"
-_FEWEST_CHARS = 4  # a shorter secret would hide every other word
 
 
 class Alert(NamedTuple):
@@ -80,11 +79,3 @@ def alert_of(record: logging.LogRecord, secrets: Iterable[str] = ()) -> Alert | 
         level="error" if record.levelno >= logging.ERROR else "warning",
         at_ms=clock.now_ms(),
     )
-
-
-def hide(text: str, secrets: Iterable[str]) -> str:
-    """A text in which each secret is replaced by asterisks, should one ever come into it."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _FEWEST_CHARS:
-            text = text.replace(secret, _HIDDEN)
-    return text

@@ -24,6 +24,9 @@ class AlertSettings(BaseModel):
     def _one_receiver(self) -> Self:
         if self.webhook is not None and self.command is not None:
             raise ValueError("give either a webhook or a command")
-        if self.webhook is not None and not re.match("https?://[^/]", self.webhook.get_secret_value()):
+        address = "" if self.webhook is None else self.webhook.get_secret_value()
+        if address and not re.match("https?://[^/]", address):
             raise ValueError("the webhook does not begin with http:// or https://")
+        if self.token is not None and re.match("https?://[^/?#]*@", address):
+            raise ValueError("give either a token, or a user and password in the webhook's address")
         return self

@@ -26,8 +26,8 @@ RDB = "dump.rdb"
 STATE = "state/"
 BAD = ".bad"
 PARTIAL = ".partial-"
-_FILE = "manifest.json"
-_NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z")
+FILE = "manifest.json"
+NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z")
 
 
 class Manifest(BaseModel):
@@ -68,21 +68,14 @@ class Backup:
 
         Raises BackupError if the folder holds none, or a malformed one.
         """
-        path = folder / _FILE
+        path = folder / FILE
         try:
-            manifest = Manifest.model_validate_json(path.read_bytes())
+            raw = path.read_bytes()
         except OSError as error:
             raise BackupError(
                 f"{folder} is not a backup: {error.strerror or error}.", "Name a folder that `llmctx backup` made."
             ) from error
-        except ValidationError as error:
-            raise BackupError(
-                f"{path} is malformed: {explain(error)}.", "Restore another backup.", exit_code=1
-            ) from error
-        names = [file.name for file in manifest.files]
-        if len(set(names)) != len(names) or not all(is_inside(name) for name in names) or RDB not in names:
-            raise BackupError(f"{path} names files that no backup has.", "Restore another backup.", exit_code=1)
-        return cls(folder, manifest)
+        return cls(folder, read_manifest(raw, str(path)))
 
     def write(self) -> None:
         """Write the manifest, which completes the backup.
@@ -90,7 +83,7 @@ class Backup:
         Raises OSError if the disk fails.
         """
         text = json.dumps(self.manifest.model_dump(mode="json"), indent=1) + "\n"
-        write_private(self.folder / _FILE, text)
+        write_private(self.folder / FILE, text)
         sync_directory(self.folder)
 
     @property
@@ -104,6 +97,21 @@ class Backup:
         return sum(file.stored_bytes for file in self.manifest.files)
 
 
+def read_manifest(raw: bytes, where: str) -> Manifest:
+    """The manifest of a backup; `where` is its path or address.
+
+    Raises BackupError if it is malformed.
+    """
+    try:
+        manifest = Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        raise BackupError(f"{where} is malformed: {explain(error)}.", "Restore another backup.", exit_code=1) from error
+    names = [file.name for file in manifest.files]
+    if len(set(names)) != len(names) or not all(is_inside(name) for name in names) or RDB not in names:
+        raise BackupError(f"{where} names files that no backup has.", "Restore another backup.", exit_code=1)
+    return manifest
+
+
 def folder_name(made_ms: int) -> str:
     """The name of a backup's folder: its time, in an order that sorting keeps."""
     return clock.iso(made_ms).replace(":", "-")
@@ -112,7 +120,7 @@ def folder_name(made_ms: int) -> str:
 def backups_in(directory: Path) -> list[Backup]:
     """The good backups in a directory, oldest first; folders that are no backups are passed over."""
     folders = sorted(directory.iterdir()) if directory.is_dir() else []
-    return [Backup.read(path) for path in folders if _NAME.fullmatch(path.name) and (path / _FILE).is_file()]
+    return [Backup.read(path) for path in folders if NAME.fullmatch(path.name) and (path / FILE).is_file()]
 
 
 def find_backup(place: Path) -> Backup:
@@ -122,7 +130,7 @@ def find_backup(place: Path) -> Backup:
     """
     if place.name.endswith(BAD):
         raise BackupError(f"The proof of {place} failed when it was made.", "Restore another backup.", exit_code=1)
-    if (place / _FILE).exists():
+    if (place / FILE).exists():
         return Backup.read(place)
     found = backups_in(place)
     if not found:

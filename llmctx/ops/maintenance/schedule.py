@@ -1,6 +1,5 @@
 """The schedule of maintenance: how often each step is done, and which steps are due."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,8 +27,8 @@ class Schedule(BaseModel):
     """Hours between two erasures. Nothing is erased while the table `retention` names no piece."""
     backup_every_h: int = Field(24, ge=0)
     """Hours between two backups. Nothing is backed up while `backup_to` is unset."""
-    backup_to: Path | None = None
-    """The folder that collects backups."""
+    backup_to: str | None = None
+    """The folder, or the address in an object store, that collects backups."""
     backup_keep_daily: int = Field(7, ge=0)
     """For how many days the newest backup of a day is kept."""
     backup_keep_weekly: int = Field(8, ge=0)

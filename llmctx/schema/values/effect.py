@@ -1,8 +1,9 @@
 """What the execution side says became of a decision."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from llmctx.limits import MAX_EFFECT_ID_CHARS
@@ -12,10 +13,20 @@ from llmctx.schema.values.live_value import LiveValue, unit
 Status = Literal["accepted", "rejected", "partially_filled", "filled", "cancelled", "ignored"]
 FILLS = ("partially_filled", "filled")
 """The statuses that say that shares changed hands."""
-ENDS = ("filled", "rejected", "cancelled", "ignored")
+UNDONE = ("rejected", "cancelled", "ignored")
+"""The statuses after which an order is not carried out, or no further."""
+ENDS = ("filled", *UNDONE)
 """The statuses after which nothing more comes of an order."""
 _MAX_ADDRESS_CHARS = 40
 _OF_A_FILL = ("side", "quantity", "price")
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _since_1970(moment: datetime) -> datetime:
+    """A time that a record can have; execution systems write 0001-01-01 where they have none."""
+    if moment < _EARLIEST:
+        raise PydanticCustomError("too_early", "must not lie before 1970")
+    return moment
 
 
 def _as_schema(schema: dict[str, Any]) -> None:
@@ -36,7 +47,7 @@ class Effect(LiveValue):
     """The symbol traded."""
     status: Status
     """What happened: to the order as a whole, or one fill of it."""
-    at: Timestamp
+    at: Annotated[Timestamp, AfterValidator(_since_1970)]
     """When it happened."""
     address: Annotated[str, StringConstraints(max_length=_MAX_ADDRESS_CHARS)] | None = None
     """The decision that was acted on, as it was published; null if there was none."""

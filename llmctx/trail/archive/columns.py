@@ -9,7 +9,7 @@
 Only the first four lines are evidence. The rest can be computed again from the leaves.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llmctx.errors import ArchiveError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 EVIDENCE = ("index", "leaf", "proof", *PIECES, "leaf_hash")
 """The columns from which an entry is built again."""
 
-_Record = Mapping[str, Any]
 _MAX_INTEGER = 2**53
 
 
@@ -34,67 +33,84 @@ def arrow() -> Any:
         import pyarrow as pa  # noqa: PLC0415  an optional extra
     except ImportError as error:
         raise ArchiveError("pyarrow is not installed.", "pip install 'llmctx[archive]'", exit_code=3) from error
+    # Row groups of 50 MB come and go; mimalloc, the default, returns their pages each time and takes 5 times as long.
+    pa.set_memory_pool(pa.system_memory_pool())
     return pa
 
 
-def _at(*path: str) -> Callable[[_Record], Any]:
-    """What stands in a leaf at a path; None if it has nothing there."""
+class _Leaves:
+    """Some parsed leaves, read a field at a time."""
 
-    def value(record: _Record) -> Any:
-        found: Any = record
-        for name in path:
-            found = found.get(name) if isinstance(found, dict) else None
-        return found
+    def __init__(self, records: list[Any]) -> None:
+        self._found: dict[tuple[str, ...], list[Any]] = {(): records}
 
-    return value
+    def at(self, *path: str) -> list[Any]:
+        """What stands in each leaf at a path; None where it has nothing there."""
+        if path not in self._found:
+            *parent, name = path
+            self._found[path] = [each.get(name) if isinstance(each, dict) else None for each in self.at(*parent)]
+        return self._found[path]
 
 
-def _number(*path: str) -> Callable[[_Record], float | None]:
+_Column = Callable[[_Leaves], list[Any]]
+
+
+def _at(*path: str) -> _Column:
+    return lambda leaves: leaves.at(*path)
+
+
+def _number(*path: str) -> _Column:
     """A number that the leaf has as text."""
-    text = _at(*path)
-
-    def value(record: _Record) -> float | None:
-        try:
-            return float(text(record))
-        except (TypeError, ValueError):
-            return None
-
-    return value
+    return lambda leaves: [_float(text) for text in leaves.at(*path)]
 
 
-def _count(*path: str) -> Callable[[_Record], int | None]:
+def _float(text: Any) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except (TypeError, ValueError):
+        return None
+
+
+def _count(*path: str) -> _Column:
     """How many items a list has; 0 where its object has none."""
-    items, parent = _at(*path), _at(*path[:-1])
-    return lambda record: None if parent(record) is None else len(items(record) or ())
+    return lambda leaves: [
+        None if parent is None else len(items) if isinstance(items, list) else 0
+        for parent, items in zip(leaves.at(*path[:-1]), leaves.at(*path), strict=True)
+    ]
 
 
-def _tokens(name: str) -> Callable[[_Record], int | None]:
+def _tokens(name: str) -> _Column:
     """The tokens of the call, those of a first answer included."""
-    last, before = _at("completion", "usage", name), _at("reasked", "completion", "usage", name)
-
-    def value(record: _Record) -> int | None:
-        found = [tokens for tokens in (last(record), before(record)) if tokens is not None]
-        return sum(found) if found else None
-
-    return value
+    last, first = ("completion", "usage", name), ("reasked", "completion", "usage", name)
+    return lambda leaves: [
+        a if b is None else b if a is None else _sum(a, b)
+        for a, b in zip(leaves.at(*last), leaves.at(*first), strict=True)
+    ]
 
 
-def _template(record: _Record) -> str | None:
-    prompt = record.get("prompt")
-    return None if prompt is None else f"{prompt['template']}/v{prompt['version']}"
+def _sum(a: Any, b: Any) -> int | None:
+    return a + b if type(a) is int and type(b) is int else None
 
 
-def _model(record: _Record) -> str | None:
-    found: str | None = _at("completion", "model")(record) or _at("request", "model")(record)
-    return found
+def _templates(leaves: _Leaves) -> list[str | None]:
+    parts = zip(leaves.at("prompt", "template"), leaves.at("prompt", "version"), strict=True)
+    return [None if name is None or version is None else f"{name}/v{version}" for name, version in parts]
 
 
-def _guards(record: _Record) -> list[str] | None:
-    found = _at("verdict", "guards")(record)
-    return None if found is None else [guard["name"] for guard in found]
+def _models(leaves: _Leaves) -> list[Any]:
+    pairs = zip(leaves.at("completion", "model"), leaves.at("request", "model"), strict=True)
+    return [answered or requested for answered, requested in pairs]
 
 
-_TYPED: dict[str, tuple[str, Callable[[_Record], Any]]] = {
+def _guards(leaves: _Leaves) -> list[Any]:
+    return [_names(found) if found else found for found in leaves.at("verdict", "guards")]
+
+
+def _names(guards: Any) -> list[Any] | None:
+    return [each.get("name") if isinstance(each, dict) else None for each in guards] if type(guards) is list else None
+
+
+_TYPED: dict[str, tuple[str, _Column]] = {
     "time": ("time", _at("as_of_ms")),
     "recorded": ("time", _at("recorded_at_ms")),
     "kind": ("word", _at("kind")),
@@ -107,8 +123,8 @@ _TYPED: dict[str, tuple[str, Callable[[_Record], Any]]] = {
     "action": ("word", _at("verdict", "action")),
     "reason": ("string", _at("verdict", "reason")),
     "guards": ("words", _guards),
-    "template": ("word", _template),
-    "model": ("word", _model),
+    "template": ("word", _templates),
+    "model": ("word", _models),
     "requested_model": ("word", _at("request", "model")),
     "outcome": ("word", _at("completion", "outcome")),
     "attempts": ("int64", _count("completion", "attempts")),
@@ -126,7 +142,7 @@ _TYPED: dict[str, tuple[str, Callable[[_Record], Any]]] = {
     "false_prices": ("int64", _count("grounding", "false_prices")),
     "code": ("word", _at("code")),
 }
-"""Each typed column: its kind, and what it is of a parsed leaf."""
+"""Each typed column: its kind, and what it is of parsed leaves."""
 WORDS = [name for name, (kind, _) in _TYPED.items() if kind == "word"]
 """The columns of few values."""
 
@@ -146,37 +162,33 @@ def schema() -> "pa.Schema":
     return pa.schema([*evidence, *(pa.field(name, kinds[kind]) for name, (kind, _) in _TYPED.items())])
 
 
-def columns(entries: Iterable[Entry], hashes: Mapping[int, bytes]) -> dict[str, list[Any]]:
-    """The values of some entries by column; `hashes` are the leaf hashes of the unreadable ones in the tree."""
-    found: dict[str, list[Any]] = {name: [] for name in (*EVIDENCE, *_TYPED)}
-    for entry in entries:
-        leaf, pieces = entry.kept
-        record = entry.record
-        found["index"].append(entry.index)
-        found["leaf"].append(leaf)
-        found["proof"].append(entry.proof or None)
-        found["leaf_hash"].append(hashes.get(entry.index))
-        for piece in PIECES:
-            found[piece].append(pieces.get(piece))
-        for name, (kind, of) in _TYPED.items():
-            found[name].append(_typed(kind, of, record))
-    return found
+def table(entries: Sequence[Entry], hashes: Mapping[int, bytes]) -> "pa.Table":
+    """Some entries as rows; `hashes` are the leaf hashes of the unreadable ones in the tree."""
+    kept = [entry.kept for entry in entries]
+    values: dict[str, list[Any]] = {
+        "index": [entry.index for entry in entries],
+        "leaf": [leaf for leaf, _ in kept],
+        "proof": [entry.proof or None for entry in entries],
+        "leaf_hash": [hashes.get(entry.index) for entry in entries],
+    }
+    values |= {piece: [pieces.get(piece) for _, pieces in kept] for piece in PIECES}
+    leaves = _Leaves([entry.record for entry in entries])
+    values |= {name: _typed(kind, column(leaves)) for name, (kind, column) in _TYPED.items()}
+    return arrow().Table.from_pydict(values, schema=schema())
 
 
-def lost_columns(hashes: Mapping[int, bytes]) -> dict[str, list[Any]]:
-    """The values of lost records, given their leaf hashes by index."""
-    found: dict[str, list[Any]] = {name: [None] * len(hashes) for name in (*EVIDENCE, *_TYPED)}
-    return found | {"index": list(hashes), "leaf_hash": list(hashes.values())}
+def table_of_lost(hashes: Mapping[int, bytes]) -> "pa.Table":
+    """Lost records as rows, given their leaf hashes by index."""
+    rows = [{"index": index, "leaf_hash": hashed} for index, hashed in hashes.items()]
+    return arrow().Table.from_pylist(rows, schema=schema())
 
 
-def _typed(kind: str, of: Callable[[_Record], Any], record: _Record) -> Any:
-    """The value of a column; None if the leaf has something else there, as one of another version may."""
-    try:
-        value = of(record)
-    except (TypeError, KeyError, AttributeError):
-        return None
+def _typed(kind: str, values: list[Any]) -> list[Any]:
+    """The values of a column; None where a leaf has something else, as one of another version may."""
     if kind in ("time", "int64"):
-        return value if type(value) is int and abs(value) < _MAX_INTEGER else None
+        return [value if type(value) is int and abs(value) < _MAX_INTEGER else None for value in values]
     if kind == "words":
-        return value if isinstance(value, list) and all(isinstance(word, str) for word in value) else None
-    return value if kind == "double" or isinstance(value, str) else None
+        return [
+            value if isinstance(value, list) and all(isinstance(w, str) for w in value) else None for value in values
+        ]
+    return values if kind == "double" else [value if isinstance(value, str) else None for value in values]

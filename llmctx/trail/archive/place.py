@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -52,9 +53,14 @@ def open_place(where: str, retain_until_ms: int | None = None) -> Place:
     """
     if retain_until_ms is not None and not _S3.match(where):
         raise ArchiveError(f"{where} has no object lock.", "Retain on s3://, or let the bucket's own policy do it.")
-    if not _URL.match(where) or where.startswith("file://"):
+    if not is_address(where):
         return FolderPlace(where)
     return ObjectPlace(where, None if retain_until_ms is None else ObjectLock(where, retain_until_ms))
+
+
+def is_address(where: str) -> bool:
+    """Whether a text is the address of an object store, not a local path."""
+    return _URL.match(where) is not None and not where.startswith("file://")
 
 
 class FolderPlace:
@@ -166,6 +172,25 @@ class ObjectPlace:
         except (self._errors.NotFoundError, FileNotFoundError):
             return None
         except self._errors.BaseError as error:
+            raise self._failed(name, "read", error) from error
+
+    def upload(self, name: str, file: Path) -> None:
+        """Store a file of any size, in parts if it is large; an object of this name is replaced."""
+        import obstore  # noqa: PLC0415  an optional extra
+
+        try:
+            obstore.put(self._store, name, file)
+        except (self._errors.BaseError, OSError) as error:
+            raise self._failed(name, "written", error) from error
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The content of an object of any size, piece by piece."""
+        import obstore  # noqa: PLC0415  an optional extra
+
+        try:
+            for chunk in obstore.get(self._store, name).stream():
+                yield bytes(chunk)
+        except (self._errors.BaseError, OSError) as error:
             raise self._failed(name, "read", error) from error
 
     def names(self, folder: str) -> list[str]:

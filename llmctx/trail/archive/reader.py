@@ -6,13 +6,13 @@ say: `Archive.notes` gives them to whoever verifies.
 
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from llmctx import canonical
 from llmctx.errors import ArchiveError, CheckpointError
 from llmctx.trail.archive.manifest import SUFFIX, Manifest, StoredFile, blob_name, manifest_name
 from llmctx.trail.archive.place import Place, open_place
-from llmctx.trail.archive.records_file import ROW, RecordsFile
+from llmctx.trail.archive.records_file import ROW, RecordsFile, rows_of
 from llmctx.trail.export.reader import Part
 from llmctx.trail.log.entry import PIECES, Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
@@ -21,20 +21,8 @@ from llmctx.trail.proof.erasure import Erasure, erased_at
 from llmctx.trail.proof.merkle import leaf_hash
 from llmctx.trail.proof.rotation import key_chain
 
-
-class Kept(NamedTuple):
-    """The bytes that are kept of a record."""
-
-    at: int
-    """Its index."""
-    leaf: bytes
-    """Its leaf, or a stand-in."""
-    proof: bytes
-    """Its proof; empty if it has none."""
-    pieces: dict[str, bytes]
-    """Its evidence."""
-    leaf_hash: bytes | None
-    """Its leaf hash in the tree, if it cannot be read."""
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Archive:
@@ -124,13 +112,10 @@ class Archive:
                     if row[ROW["leaf"]] is not None:
                         yield _entry(row, segment)
 
-    def kept(self, part: Part) -> Iterator[Kept]:
-        """The bytes that are kept of each record of a partition but the lost ones, in order, without parsing them."""
+    def tables(self, part: Part) -> "Iterator[pa.Table]":
+        """The evidence of a partition's records, in order, the lost ones included, without parsing them."""
         for segment in self.segments[part.partition]:
-            for row in self._rows(segment, segment.first, segment.end):
-                leaf = row[ROW["leaf"]]
-                if leaf is not None:
-                    yield Kept(row[0], leaf, row[ROW["proof"]] or b"", _pieces(row), row[ROW["leaf_hash"]])
+            yield from self._tables(segment, segment.first, segment.end)
 
     def entries_back(self, part: Part, stop: int, containing: bytes = b"") -> Iterator[Entry]:
         """The records below `stop` whose leaf contains some bytes, newest first."""
@@ -167,14 +152,17 @@ class Archive:
 
     def _rows(self, segment: Manifest, first: int, end: int) -> Iterator[tuple[Any, ...]]:
         """The evidence of the records from `first` on and below `end`."""
-        expected = segment.first
-        for row in self._file(segment).rows(first, end):
-            expected = max(expected, first)
-            if row[0] != expected:
-                raise FaultError(Fault(expected, "contiguity", f"index {expected}", f"index {row[0]}"))
-            expected += 1
-            yield row
-        if max(expected, first) != end:
+        return (row for rows in self._tables(segment, first, end) for row in rows_of(rows))
+
+    def _tables(self, segment: Manifest, first: int, end: int) -> "Iterator[pa.Table]":
+        expected = max(first, segment.first)
+        for rows in self._file(segment).tables(first, end):
+            for index in rows.column("index").to_pylist():
+                if index != expected:
+                    raise FaultError(Fault(expected, "contiguity", f"index {expected}", f"index {index}"))
+                expected += 1
+            yield rows
+        if expected != end:
             raise FaultError(Fault(expected, "lines", f"records below {end} in {segment.records.name}", f"{expected}"))
 
     def _file(self, segment: Manifest) -> "RecordsFile":

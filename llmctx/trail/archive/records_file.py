@@ -1,13 +1,16 @@
 """One Parquet file of records, read in the order of their indices, forwards and back."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cached_property
 from io import BytesIO
-from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llmctx.trail.archive.columns import EVIDENCE, arrow
 from llmctx.trail.log.leaf_schema import Fault, FaultError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROW = {name: at for at, name in enumerate(EVIDENCE)}
 """The place of each column of the evidence in a row."""
@@ -37,15 +40,18 @@ class RecordsFile:
         except (ArrowException, OSError, AttributeError, TypeError):
             return 0
 
-    def rows(self, first: int, end: int) -> Iterator[tuple[Any, ...]]:
-        """The evidence of the records with these indices, in order."""
+    def tables(self, first: int, end: int) -> "Iterator[pa.Table]":
+        """The evidence of the records with these indices, in order, a row group at a time."""
         arrow()
         from pyarrow import ArrowException  # noqa: PLC0415  an optional extra
 
         try:
-            groups = [number for number in range(self._file.num_row_groups) if self._overlaps(number, first, end)]
-            for group in groups:
-                yield from (row for row in self._group(group) if first <= row[0] < end)
+            for group in range(self._file.num_row_groups):
+                if self._overlaps(group, first, end):
+                    rows = self._group(group)
+                    indices = rows.column("index").to_pylist()
+                    start, stop = bisect_left(indices, first), bisect_left(indices, end)
+                    yield rows.slice(start, stop - start)
         except (ArrowException, OSError, KeyError) as error:
             raise _malformed(first, error) from error
 
@@ -59,22 +65,25 @@ class RecordsFile:
                 leaves = self._file.read_row_group(group, columns=["leaf"]).column(0).to_pylist() if containing else []
                 if containing and not any(leaf is not None and containing in leaf for leaf in leaves):
                     continue
-                for row in reversed(self._group(group)):
+                for row in reversed(list(rows_of(self._group(group)))):
                     leaf = row[ROW["leaf"]]
                     if row[0] < end and leaf is not None and containing in leaf:
                         yield row
         except (ArrowException, OSError, KeyError) as error:
             raise _malformed(0, error) from error
 
-    def _group(self, group: int) -> list[tuple[Any, ...]]:
+    def _group(self, group: int) -> "pa.Table":
         """The evidence of the records of a row group, in order."""
-        table = self._file.read_row_group(group, columns=list(EVIDENCE))
-        rows = zip(*(table.column(name).to_pylist() for name in EVIDENCE), strict=True)
-        return sorted(rows, key=itemgetter(0))
+        return self._file.read_row_group(group, columns=list(EVIDENCE)).sort_by("index")
 
     def _overlaps(self, group: int, first: int, end: int) -> bool:
         found = self._file.metadata.row_group(group).column(0).statistics
         return found is None or not found.has_min_max or (found.min < end and found.max >= first)
+
+
+def rows_of(table: "pa.Table") -> Iterator[tuple[Any, ...]]:
+    """The rows of a table of evidence."""
+    return zip(*(table.column(name).to_pylist() for name in EVIDENCE), strict=True)
 
 
 def _malformed(at: int, error: Exception) -> FaultError:

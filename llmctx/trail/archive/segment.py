@@ -15,6 +15,7 @@ from llmctx import canonical
 from llmctx.connection import server_ms
 from llmctx.errors import ArchiveError
 from llmctx.killpoint import reached
+from llmctx.trail.archive.content import ContentDigest
 from llmctx.trail.archive.manifest import (
     Enrolled,
     Manifest,
@@ -29,7 +30,7 @@ from llmctx.trail.archive.plan import Cut, Plan
 from llmctx.trail.archive.reader import Archive
 from llmctx.trail.archive.records_file import RecordsFile
 from llmctx.trail.archive.ticks import digests_of, said_tick
-from llmctx.trail.archive.writer import ContentDigest, RecordsWriter
+from llmctx.trail.archive.writer import RecordsWriter
 from llmctx.trail.export.reader import Part
 from llmctx.trail.log.base import Base
 from llmctx.trail.log.entry import named_blobs
@@ -44,6 +45,8 @@ from llmctx.trail.proof.writer import WriterKeys
 from llmctx.version import VERSION
 
 OnRecord = Callable[[], None]
+
+_HASHED = ("index", "leaf", "leaf_hash")
 
 
 class Trail(NamedTuple):
@@ -72,10 +75,8 @@ class _Content(NamedTuple):
 
     raw: bytes
     """It as a Parquet file."""
-    digest: str
+    digest: ContentDigest
     """The digest of everything in it."""
-    leaves: str
-    """The digest of everything in it but evidence."""
     lost: int
     unreadable: int
     blobs: tuple[str, ...]
@@ -177,7 +178,6 @@ class SegmentWriter:
     async def _content(self, cut: Cut) -> _Content:
         log, hashes = self._trail.log, self._trail.anchor.hashes(cut.first, cut.end)
         writer = RecordsWriter(cut.first, dict(enumerate(hashes, cut.first)))
-        digest, leaves = ContentDigest(), ContentDigest()
         blobs, enrolled = dict[str, None](), list[Enrolled]()
         ticks: list[str] = []
         async for entry in log.read(cut.first, cut.end):
@@ -188,9 +188,6 @@ class SegmentWriter:
                     exit_code=3,
                 )
             writer.add(entry)
-            leaf, pieces = entry.kept
-            digest.add(entry.index, leaf, entry.proof, pieces)
-            leaves.add(entry.index, leaf, entry.proof, {})
             ticks += [*entry.ticks, *map(said_tick, entry.said)]
             blobs |= dict.fromkeys(named_blobs(entry.record))
             about_keys = {name: entry.record[name] for name in ("enrolment", "rotation") if name in entry.record}
@@ -200,8 +197,7 @@ class SegmentWriter:
         raw = writer.finish(cut.end)
         return _Content(
             raw=raw,
-            digest=digest.value,
-            leaves=leaves.value,
+            digest=writer.digest,
             lost=writer.lost,
             unreadable=writer.unreadable,
             blobs=tuple(sorted(blobs)),
@@ -267,12 +263,13 @@ class SegmentWriter:
         archive, digest = Archive(self._place, {found.partition: [found]}), ContentDigest()
         part = Part(found.partition, signed.origin, found.end, found.first)
         hashes = self._trail.anchor.hashes(found.first, found.end)
-        for row in archive.kept(part):  # nothing is parsed again: the bytes are what Redis holds, or they are not
-            digest.add(row.at, row.leaf, row.proof, {} if ours is None else row.pieces)
-            if row.leaf_hash is None and leaf_hash(row.leaf) != hashes[row.at - found.first]:
-                return f"record {row.at} has another leaf hash than the anchor"
+        for rows in archive.tables(part):  # nothing is parsed again: the bytes are what Redis holds, or they are not
+            digest.add(rows)
+            for index, leaf, known in zip(*(rows.column(name).to_pylist() for name in _HASHED), strict=True):
+                if known is None and leaf_hash(leaf) != hashes[index - found.first]:
+                    return f"record {index} has another leaf hash than the anchor"
         archive.check_blobs()
-        if digest.value != (content.leaves if ours is None else content.digest):
+        if digest.value(with_evidence=ours is not None) != content.digest.value(with_evidence=ours is not None):
             return "what is read back is not what Redis holds"
         if ours is None and (fault := self._fault_of_erased(found, archive, part)) is not None:
             return fault

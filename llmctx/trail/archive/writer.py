@@ -4,13 +4,13 @@ Records come in the order of their indices. Within a row group they stand by sym
 before it of the same symbol, and a row is stored as its difference from the row above.
 """
 
-import hashlib
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from llmctx.trail.archive.columns import WORDS, arrow, columns, lost_columns, schema
+from llmctx.trail.archive.columns import WORDS, arrow, schema, table, table_of_lost
+from llmctx.trail.archive.content import ContentDigest
 from llmctx.trail.log.entry import Entry
 
 if TYPE_CHECKING:
@@ -55,16 +55,17 @@ class RecordsWriter:
         Raises ArchiveError if pyarrow is not installed.
         """
         self._hashes = hashes
-        self._schema = schema()
         self._file = BytesIO()
-        self._writer = open_parquet(self._file, self._schema)
+        self._writer = open_parquet(self._file, schema())
         self._next = first
         self._waiting: list[Entry] = []
-        self._tables: list[Any] = []
+        self._tables: list[pa.Table] = []
         self._rows = 0
-        # Compressing does not hold Python's lock: one group is compressed while the next one is read.
-        self._compressing = ThreadPoolExecutor(1)
+        # Hashing and compressing do not hold Python's lock: one group is stored while the next one is read.
+        self._storing = ThreadPoolExecutor(1)
         self._unfinished: Future[None] | None = None
+        self.digest = ContentDigest()
+        """The digest of what it has stored."""
         self.lost = 0
         """How many records are lost so far."""
         self.unreadable = 0
@@ -86,58 +87,40 @@ class RecordsWriter:
         self._flush()
         self._write_group()
         self._finish_group()
-        self._compressing.shutdown()
+        self._storing.shutdown()
         self._writer.close()
         return self._file.getvalue()
 
     def _add_lost(self, stop: int) -> None:
         if self._next < stop:
             self._flush()
-            missing = {index: self._hashes[index] for index in range(self._next, stop)}
-            self._put(lost_columns(missing), len(missing))
-            self.lost += len(missing)
+            self._put(table_of_lost({index: self._hashes[index] for index in range(self._next, stop)}))
+            self.lost += stop - self._next
             self._next = stop
 
     def _flush(self) -> None:
         if self._waiting:
             odd = {entry.index: self._hashes[entry.index] for entry in self._waiting if entry.unreadable is not None}
-            by_symbol = sorted(self._waiting, key=lambda entry: str(entry.record.get("symbol", "")))
-            self._put(columns(by_symbol, odd), len(by_symbol))
+            self._put(table(self._waiting, odd))
             self._waiting = []
 
-    def _put(self, values: dict[str, list[Any]], rows: int) -> None:
-        self._tables.append(arrow().Table.from_pydict(values, schema=self._schema))
-        self._rows += rows
+    def _put(self, rows: "pa.Table") -> None:
+        self._tables.append(rows)
+        self._rows += len(rows)
         if self._rows >= GROUP_ROWS:
             self._write_group()
 
     def _write_group(self) -> None:
         if self._tables:
             self._finish_group()
-            table = arrow().concat_tables(self._tables)
-            self._unfinished = self._compressing.submit(self._writer.write_table, table)
+            self._unfinished = self._storing.submit(self._store, arrow().concat_tables(self._tables))
             self._tables, self._rows = [], 0
+
+    def _store(self, rows: "pa.Table") -> None:
+        self.digest.add(rows)
+        self._writer.write_table(rows.sort_by([("symbol", "ascending"), ("index", "ascending")]))
 
     def _finish_group(self) -> None:
         if self._unfinished is not None:
             self._unfinished.result()
             self._unfinished = None
-
-
-class ContentDigest:
-    """A digest over everything that an archive must give back: leaves, evidence, proofs, and which records are lost."""
-
-    def __init__(self) -> None:
-        self._sum = hashlib.sha256()
-
-    def add(self, index: int, leaf: bytes, proof: bytes, pieces: Mapping[str, bytes]) -> None:
-        """Take in one record, as an archive keeps it (`Entry.kept`)."""
-        parts = [leaf, proof, *(part for name in sorted(pieces) for part in (name.encode(), pieces[name]))]
-        self._sum.update(f"{index} {' '.join(str(len(part)) for part in parts)}\n".encode())
-        for part in parts:
-            self._sum.update(part)
-
-    @property
-    def value(self) -> str:
-        """The digest in hex."""
-        return self._sum.hexdigest()

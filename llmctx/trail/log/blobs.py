@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.bounded_cache import BoundedCache
 from llmctx.trail.log.dictionary import Dictionary
-from llmctx.trail.log.lease import partition_key, redis_errors
+from llmctx.trail.log.index import index_of
+from llmctx.trail.log.lease import of_another_type, partition_key, redis_errors
 
 _MAX_LOADED = 4
 _MAX_LOADED_BYTES = 1024 * 1024
@@ -38,9 +39,29 @@ class Blobs:
         return digest
 
     async def blob(self, digest: str) -> bytes | None:
-        """The blob with this digest, None if it is missing."""
-        with redis_errors():
+        """The blob with this digest, None if it is missing or somebody put another type there."""
+        with redis_errors(), of_another_type():
             return cast("bytes | None", await self._redis.get(self.key(digest)))
+        return None
+
+    async def restore(self, blob: bytes) -> bool:
+        """Store a blob again if something else stands in its place; returns whether it did."""
+        digest = canonical.sha256(blob)
+        if await self.blob(digest) == blob:
+            return False
+        with redis_errors("A blob could not be stored"):
+            await self._redis.set(self.key(digest), blob)
+        return True
+
+    async def restore_dictionary(self, dictionary: Dictionary, size: int) -> bool:
+        """The same for a dictionary that was trained when the log had this size, and for its reference."""
+        described = await self._described(dictionary.reference)
+        is_listed = described is not None and _digest_of(described) == dictionary.digest
+        if not is_listed:
+            with redis_errors("A dictionary could not be stored"):
+                reference = dictionary.reference.hex()
+                await self._redis.hset(self._references, reference, f"{size} {dictionary.digest}")
+        return await self.restore(dictionary.content) or not is_listed
 
     async def keep_dictionary(self, dictionary: Dictionary, size: int) -> None:
         """Store a dictionary, trained when the log had this size, so that entries can name it."""
@@ -56,32 +77,43 @@ class Blobs:
             return None
         if (loaded := self._loaded.get(reference)) is not None:
             return loaded
-        with redis_errors():
-            described = cast("bytes | None", await self._redis.hget(self._references, reference.hex()))
+        described = await self._described(reference)
         return None if described is None else await self._load(described)
 
     async def lists(self, reference: bytes) -> bool:
         """Whether a dictionary with this reference was ever stored, even if its content is missing now."""
-        with redis_errors():
-            return await self._redis.hexists(self._references, reference.hex())
+        return await self._described(reference) is not None
 
     async def dictionaries(self) -> list[str]:
         """The digests of all dictionaries that were ever stored."""
-        with redis_errors():
-            described = cast("list[bytes]", await self._redis.hvals(self._references))
-        return [one.partition(b" ")[2].decode(errors="replace") for one in described]
+        return [_digest_of(one) for one in (await self._listed()).values()]
 
-    async def newest_dictionary(self) -> tuple[Dictionary | None, int]:
-        """The dictionary that was trained last and the log's size then; None and -1 if there is none."""
-        with redis_errors():
-            described = cast("dict[bytes, bytes]", await self._redis.hgetall(self._references))
-        if not described:
-            return None, -1
-        newest = max(described.values(), key=_trained_at)
-        return await self._load(newest), _trained_at(newest)
+    async def newest_dictionary(self, size: int) -> tuple[Dictionary | None, int]:
+        """The dictionary that was trained last for a log of this size, and the log's size then; None and -1 if there is
+        none. What nobody of ours can have stored there is passed over.
+        """
+        trained = {at: one for one in (await self._listed()).values() if 0 <= (at := _trained_at(one)) <= size}
+        for at in sorted(trained, reverse=True):
+            dictionary = await self._load(trained[at])
+            if dictionary is not None and dictionary.is_usable:
+                return dictionary, at
+        return None, -1
+
+    async def _described(self, reference: bytes) -> bytes | None:
+        with redis_errors(), of_another_type():
+            return cast("bytes | None", await self._redis.hget(self._references, reference.hex()))
+        return None
+
+    async def _listed(self) -> dict[bytes, bytes]:
+        with redis_errors(), of_another_type():
+            return cast("dict[bytes, bytes]", await self._redis.hgetall(self._references))
+        return {}
 
     async def _load(self, described: bytes) -> Dictionary | None:
-        digest = described.partition(b" ")[2].decode(errors="replace")
+        digest = _digest_of(described)
+        with redis_errors(), of_another_type():
+            if await self._redis.strlen(self.key(digest)) > _MAX_LOADED_BYTES:  # each record would wait for it
+                return None
         content = await self.blob(digest)
         if content is None or canonical.sha256(content) != digest:
             return None
@@ -91,5 +123,9 @@ class Blobs:
 
 
 def _trained_at(described: bytes) -> int:
-    """The log's size in the value "SIZE DIGEST"."""
-    return int(described.partition(b" ")[0])
+    """The log's size in the value "SIZE DIGEST"; -1 if it is malformed."""
+    return index_of(described.partition(b" ")[0])
+
+
+def _digest_of(described: bytes) -> str:
+    return described.partition(b" ")[2].decode(errors="replace")

@@ -49,6 +49,14 @@ class Dictionary:
         prepared.precompute_compress(compression_params=parameters)
         return zstandard.ZstdCompressor(dict_data=prepared, compression_params=parameters)
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether records can be compressed with it; zstd refuses some contents."""
+        try:
+            return self.compressor is not None
+        except zstandard.ZstdError:
+            return False
+
     def drop_compressor(self) -> None:
         """Free the compressor, about a megabyte, once nothing more is compressed with this dictionary."""
         self.__dict__.pop("compressor", None)

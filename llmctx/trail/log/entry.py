@@ -25,6 +25,7 @@ BLOBS = (
 )
 """The fields of a leaf that name blobs by digest."""
 
+_MAX_ADDRESS_CHARS = 40
 FIELD, PROOF = b"record", b"proof"
 """The fields of a log entry; records from before the first enrolment have no proof."""
 
@@ -170,10 +171,13 @@ def parse_address(text: str, partitions: int) -> tuple[int, int]:
     partition, _, index = text.rpartition(":")
     if not partition and partitions == 1:
         partition = "0"
-    if index.isdecimal() and partition.isdecimal() and int(index) < 2**53 and int(partition) < partitions:
+    digits = index.isdecimal() and partition.isdecimal() and len(text) <= _MAX_ADDRESS_CHARS
+    if digits and int(index) < 2**53 and int(partition) < partitions:
         return int(partition), int(index)
     form = "INDEX" if partitions == 1 else "P:INDEX"
-    raise AddressError(f"{text!r} is not an address.", f"Write {form}, as `llmctx decisions` prints it.")
+    raise AddressError(
+        f"{text[:_MAX_ADDRESS_CHARS]!r} is not an address.", f"Write {form}, as `llmctx decisions` prints it."
+    )
 
 
 def named_blobs(record: dict[str, Any]) -> list[str]:

@@ -1,12 +1,14 @@
 """Fill in the values that the messages repeat from the snapshot: the inverse of `compaction.mark_facts`.
 
-Only the values that a mark asks for are looked up, each by its path; `values_of` collects all of them, which takes
-twice as long. Where a path could lead to two values, as when a name has a dot in it, `values_of` decides.
+Only the values that a mark asks for are looked up; `values_of` collects all of them, which takes several times as long.
+Messages of one template ask for the same paths in the same order, so where these lead is worked out once, as a plan.
+Where a path could lead to two values, as when a name has a dot in it, `values_of` decides.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jiter
@@ -14,30 +16,41 @@ import jiter
 from llmctx.trail.log.compaction import BARE, QUOTED, parse_snapshot, values_of
 
 _MAX_KNOWN = 4096
+_MAX_PLANS = 256
 _STEP = re.compile(r"\.([^.\[]*)|\[(0|[1-9]\d*)\]")
-_ENDS_PATH = len(b": ")
+_QUOTE, _ENDS_PATH, _BETWEEN = b'\\"', len(b": "), "\0"
+_SCALARS = frozenset({str, int, jiter.LosslessFloat})
 
 
-class _Place(NamedTuple):
-    """Where the value of a mark stands."""
+class _Parent(NamedTuple):
+    """An object or a list that has some of the values."""
 
-    before: bytes
-    """What stands before the mark."""
-    is_quoted: bool
-    """Whether the value stands in quotes."""
     section: str
-    """The section that has the value."""
-    path: str
-    """The path to the value."""
+    """The section that has it."""
     steps: tuple[str | int, ...]
-    """The names and list places of the path behind the section."""
+    """The names and list places that lead to it."""
+    values: Callable[[Any], tuple[Any, ...]]
+    """Takes the values out of it."""
 
 
-class _Section(NamedTuple):
-    """A section's value, and the texts of what was looked up in it, by path."""
+class _Plan(NamedTuple):
+    """Where the values of some messages stand."""
 
-    value: Any
-    texts: dict[str, bytes]
+    sections: tuple[str, ...]
+    """The sections that have one."""
+    parents: tuple[_Parent, ...]
+    """What has the values."""
+    places: tuple[int, ...]
+    """For each mark, the place of its value among those of all parents."""
+
+
+class _Known(NamedTuple):
+    """What is known where a snapshot has the same sections."""
+
+    paths: dict[bytes, str]
+    """The path of a mark, by what stands before it."""
+    plans: dict[tuple[str, ...], _Plan]
+    """The plan for the paths of some messages."""
 
 
 class _UnclearError(Exception):
@@ -46,124 +59,134 @@ class _UnclearError(Exception):
 
 def fill_facts(messages: bytes, snapshot: bytes) -> bytes:
     """Undo `mark_facts`. Raises ValueError for a mark without a value in the snapshot."""
-    # Split at one byte, since a pattern for whole lines takes twice as long: a quoted mark ends with its own byte.
-    *lines, rest = messages.replace(QUOTED, QUOTED + BARE).split(BARE)
+    # Split at one byte, since a pattern for whole lines takes twice as long.
+    lines = messages.replace(QUOTED, _QUOTE + BARE + _QUOTE).split(BARE)
+    filled = [b""] * (2 * len(lines) - 1)
+    filled[::2] = lines
+    lines.pop()
     try:
-        return b"".join((*_looked_up(lines, snapshot), rest))
+        filled[1::2] = _looked_up(lines, snapshot)
     except (_UnclearError, ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError):
-        pass
-    values = values_of(snapshot)
-    filled: list[bytes] = []
-    try:
-        for line in lines:
-            before = line.removesuffix(QUOTED)
-            value = values[_path(before)]
-            filled += (before, value if before == line else b'\\"%b\\"' % value)
-    except LookupError as error:
-        raise ValueError(f"a mark has no value in the snapshot: {error}") from error
-    return b"".join((*filled, rest))
+        values = values_of(snapshot)
+        try:
+            filled[1::2] = [values[_path(line)] for line in lines]
+        except LookupError as error:
+            raise ValueError(f"a mark has no value in the snapshot: {error}") from error
+    return b"".join(filled)
 
 
 def _path(before: bytes) -> bytes:
-    """The path in what stands before a mark, which ends with `- PATH: `."""
-    return before[before.rfind(b"- ") + 2 : -_ENDS_PATH]
+    """The path in what stands before a value, which ends with `- PATH: `, and with a quote if the value has one."""
+    return before[before.rfind(b"- ") + 2 :].removesuffix(_QUOTE)[:-_ENDS_PATH]
 
 
 def _looked_up(lines: list[bytes], snapshot: bytes) -> list[bytes]:
-    """What stands before each mark, each followed by its value.
+    """The value of each mark, given what stands before it.
 
     Raises _UnclearError, or any error of a look-up, if `values_of` has to decide.
     """
-    texts = parse_snapshot(snapshot)["sections"]
-    sections = {name: _parsed(name, text) for name, text in texts.items() if isinstance(text, str)}
-    places = _places_in(tuple(sections))
-    filled: list[bytes] = []
-    for line in lines:
-        place = places.get(line)
-        if place is None:
-            place = _remember(places, line, _place(line, sections))
-        before, is_quoted, name, path, steps = place
-        value, known = sections[name]
-        text = known.get(path)
-        if text is None:
-            for step in steps:
-                value = value[step]
-            text = known[path] = _text(value)
-        filled += (before, b'\\"%b\\"' % text if is_quoted else text)
-    return filled
+    if not lines:
+        return []
+    texts = {name: text for name, text in parse_snapshot(snapshot)["sections"].items() if isinstance(text, str)}
+    names = tuple(texts)
+    known = _known.get(names) or _remember(_known, names, _Known({}, {}))
+    paths = tuple([known.paths.get(line) or _remember(known.paths, line, _path(line).decode()) for line in lines])
+    plan = known.plans.get(paths) or _remember(known.plans, paths, _plan(paths, names), _MAX_PLANS)
+    sections = {name: _parsed(name, texts[name]) for name in plan.sections}
+    values: list[Any] = []
+    for section, steps, values_in in plan.parents:
+        parent = sections[section]
+        for step in steps:
+            _check_names(parent)
+            parent = parent[step]
+        _check_names(parent)
+        values += values_in(parent)
+    found = _texts(values)
+    return [found[place] for place in plan.places]
 
 
-def _text(value: Any) -> bytes:
-    """A scalar as the messages have it. Raises _UnclearError if it is none."""
-    kind = type(value)
-    if kind is str:
-        return value.encode(errors="replace")  # type: ignore[no-any-return]
-    if kind is int:
-        return b"%d" % value
-    if kind is jiter.LosslessFloat:
-        return _decimal(str(value)).encode()
-    raise _UnclearError
+def _texts(values: list[Any]) -> list[bytes]:
+    """Scalars as the messages have them. Raises _UnclearError if one is none."""
+    if not _SCALARS.issuperset(map(type, values)):
+        raise _UnclearError
+    texts = list(map(str, values))
+    for place, value in enumerate(values):
+        if type(value) is jiter.LosslessFloat:
+            texts[place] = _decimal(texts[place])
+    found: list[bytes] = _BETWEEN.join(texts).encode(errors="replace").split(_BETWEEN.encode())
+    if len(found) != len(values):
+        raise _UnclearError
+    return found
 
 
-_known_places: dict[tuple[str, ...], dict[bytes, _Place]] = {}
+_known: dict[tuple[str, ...], _Known] = {}
 _plain_names: dict[tuple[str, ...], bool] = {}
-_latest: dict[str, tuple[str, _Section]] = {}  # records that follow each other share many sections
+_latest: dict[str, tuple[str, Any]] = {}  # records that follow each other share many sections
 
 
-def _places_in(sections: tuple[str, ...]) -> dict[bytes, _Place]:
-    """The places that are known where a snapshot has these sections, by what stands before a mark."""
-    found = _known_places.get(sections)
-    return _remember(_known_places, sections, {}) if found is None else found
-
-
-def _remember(known: dict[Any, Any], key: object, value: Any) -> Any:
-    if len(known) >= _MAX_KNOWN:
+def _remember(known: dict[Any, Any], key: object, value: Any, most: int = _MAX_KNOWN) -> Any:
+    if len(known) >= most:
         known.clear()
     known[key] = value
     return value
 
 
-def _place(line: bytes, sections: Iterable[str]) -> _Place:
-    """Where the value behind a line stands. Raises _UnclearError if its path may begin with several sections."""
-    before = line.removesuffix(QUOTED)
-    path = _path(before).decode()
+def _plan(paths: Iterable[str], sections: Iterable[str]) -> _Plan:
+    """Where the values of these paths stand. Raises _UnclearError if one may begin with several sections."""
+    parents: dict[tuple[str, tuple[str | int, ...]], dict[str | int, str]] = {}
+    for path in dict.fromkeys(paths):
+        section, *before, last = _steps(path, sections)
+        parents.setdefault((str(section), tuple(before)), {})[last] = path
+    order = {path: place for place, path in enumerate(path for asked in parents.values() for path in asked.values())}
+    return _Plan(
+        sections=tuple({section: None for section, _ in parents}),
+        parents=tuple(_Parent(*where, _taking(list(asked))) for where, asked in parents.items()),
+        places=tuple(order[path] for path in paths),
+    )
+
+
+def _taking(names: list[str | int]) -> Callable[[Any], tuple[Any, ...]]:
+    """Takes the values with these names out of an object."""
+    only = names[0]
+    return itemgetter(*names) if len(names) > 1 else lambda parent: (parent[only],)
+
+
+def _steps(path: str, sections: Iterable[str]) -> list[str | int]:
+    """The section of a path, and the names and list places that lead from there to its value."""
     names = [name for name in sections if path == name or path.startswith((f"{name}.", f"{name}["))]
     if len(names) != 1:
         raise _UnclearError
-    steps, at = list[str | int](), len(names[0])
+    steps, at = list[str | int](names), len(names[0])
     while at < len(path):
         step = _STEP.match(path, at)
         if step is None:
             raise _UnclearError
         steps.append(step[1] if step[2] is None else int(step[2]))
         at = step.end()
-    return _Place(before, before != line, names[0], path, tuple(steps))
+    return steps
 
 
-def _parsed(name: str, text: str) -> _Section:
-    """A section's value. Raises ValueError if it is malformed, _UnclearError if a name in it is ambiguous in a path."""
+def _parsed(name: str, text: str) -> Any:
+    """A section's value. Raises ValueError if it is malformed."""
     known = _latest.get(name)
     if known is not None and known[0] == text:
         return known[1]
-    found = _Section(jiter.from_json(text.encode(), float_mode="lossless-float", cache_mode="keys"), {})
-    _check_names(found.value)
-    _remember(_latest, name, (text, found))
-    return found
+    value = jiter.from_json(text.encode(), float_mode="lossless-float", cache_mode="keys")
+    _remember(_latest, name, (text, value))
+    return value
 
 
 def _check_names(value: Any) -> None:
-    """Raises _UnclearError if a name in a value has a dot or a bracket."""
-    inside = [value]
-    for each in inside:  # which grows
-        if type(each) is dict:
-            names = tuple(each)
-            if names not in _plain_names:
-                if any("." in name or "[" in name for name in names):
-                    raise _UnclearError
-                _remember(_plain_names, names, True)
-            inside += [item for item in each.values() if type(item) is dict or type(item) is list]
-        elif type(each) is list:
-            inside += [item for item in each if type(item) is dict or type(item) is list]
+    """Raises _UnclearError if a name in an object on the way to a value has a dot or a bracket.
+
+    Where a path can be read in two ways, the two part at an object that both have come to.
+    """
+    if type(value) is dict:
+        names = tuple(value)
+        if names not in _plain_names:
+            if any("." in name or "[" in name for name in names):
+                raise _UnclearError
+            _remember(_plain_names, names, True)
 
 
 def _decimal(text: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from llmctx.errors import InstanceError, TrailError
 from llmctx.private_files import make_private_directory, write_private
@@ -38,24 +39,29 @@ class Instance(NamedTuple):
 async def read_instance(redis: Redis) -> Instance | None:
     """The instance in Redis, None if there is none.
 
-    Raises TrailError if the server does not answer or holds an unknown format.
+    Raises InstanceError if it is not one that this version can read, TrailError if the server does not answer.
     """
     with redis_errors("The instance could not be read"):
-        found = cast("dict[bytes, bytes]", await redis.hgetall(INSTANCE_KEY))
+        try:
+            found = cast("dict[bytes, bytes]", await redis.hgetall(INSTANCE_KEY))
+        except ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            raise InstanceError(f"{INSTANCE_KEY} is no hash.", _RESTORE) from error
     if not found:
         return None
     if found.get(b"format") != FORMAT.encode():
         theirs = found.get(b"format", b"?").decode(errors="replace")
-        raise TrailError(
+        raise InstanceError(
             f"{INSTANCE_KEY} has format {theirs}, but this version of llmctx knows only {FORMAT}.",
             "Use the version of llmctx that wrote it.",
         )
     try:
         name, partitions = found[b"id"].decode(), found[b"partitions"].decode()
     except (KeyError, UnicodeDecodeError) as error:
-        raise TrailError(f"{INSTANCE_KEY} cannot be read: {error}.", _RESTORE) from error
+        raise InstanceError(f"{INSTANCE_KEY} cannot be read: {error}.", _RESTORE) from error
     if not re.fullmatch("[1-9][0-9]{0,3}", partitions) or int(partitions) > MAX_PARTITIONS:
-        raise TrailError(
+        raise InstanceError(
             f"{INSTANCE_KEY} has {partitions[:40]!r} partitions instead of 1 to {MAX_PARTITIONS}.", _RESTORE
         )
     return Instance(name, int(partitions))

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from llmctx.connection import server_ms
-from llmctx.errors import LeaseError, NewerFormatError, TrailError
+from llmctx.errors import LeaseError, LlmctxError, NewerFormatError, TrailError, UnreadableRecordError
 from llmctx.functions import ServerFunction
 from llmctx.trail.log.index import index_of
 from llmctx.version import VERSION
@@ -39,6 +39,21 @@ def redis_errors(what: str = "The trail could not be read") -> Iterator[None]:
         yield
     except RedisError as error:
         raise TrailError(f"{what}: {error}", SEE_REDIS) from error
+
+
+@contextmanager
+def of_another_type() -> Iterator[None]:
+    """Leave the block at a key that holds a value of another type: whoever can write to Redis can put one there."""
+    try:
+        yield
+    except ResponseError as error:
+        if not str(error).startswith("WRONGTYPE"):
+            raise
+
+
+def is_server_trouble(error: Exception) -> bool:
+    """Whether an error is the server's or the disk's, so that the same work may succeed later."""
+    return isinstance(error, (LlmctxError, RedisError, OSError)) and not isinstance(error, UnreadableRecordError)
 
 
 class Holder(NamedTuple):

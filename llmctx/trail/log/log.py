@@ -12,12 +12,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from llmctx import canonical
-from llmctx.errors import BehindError, LeaseError, SettledError, TickMapError, TrailError
+from llmctx.errors import BehindError, LeaseError, RecordFormError, SettledError, TickMapError, TrailError
 from llmctx.functions import Argument, ServerFunction
 from llmctx.killpoint import reached
 from llmctx.trail.log.appended import remember
 from llmctx.trail.log.base import Base
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.leaf_schema import malformed
 from llmctx.trail.log.lease import HELD, SEE_REDIS, lease_key, redis_errors
 from llmctx.trail.log.packing import compress, lay_out
 from llmctx.trail.log.reader import LogReader
@@ -100,8 +101,11 @@ class Log(LogReader):
 
         Raises LeaseError if another owner holds the partition, SettledError if another record settled a conflated
         tick, BehindError if the server lost records. Either nothing was written then, or all of it was and the next
-        call finds it.
+        call finds it. Raises UnreadableRecordError, and writes nothing, if readers would refuse the record.
         """
+        wrong = malformed(canonical.loads(draft.leaf) if draft.record is None else draft.record)
+        if wrong is not None:
+            raise RecordFormError(*wrong)
         dictionary = self.dictionary
         layout = lay_out(draft.leaf, draft.pieces)
         packed = compress(layout, dictionary)

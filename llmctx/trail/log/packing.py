@@ -105,7 +105,7 @@ def unpack(packed: bytes, dictionary: Dictionary | None = None) -> tuple[bytes, 
     if reference != (None if dictionary is None else dictionary.reference):
         raise ValueError(f"it needs the dictionary {'' if reference is None else reference.hex()}")
     begins = REFERENCE_BYTES + 2 + packed[REFERENCE_BYTES + 1] * compaction.DIGEST_BYTES
-    text = _decompress(packed[begins:], _decompressor if dictionary is None else dictionary.decompressor)
+    text = _decompress(packed[begins:], dictionary)
     if packed[0] == PLAIN:
         return _read_plain(text)
     skeleton, column, messages, completion, marked_leaf = text.split(_GAP)
@@ -120,7 +120,7 @@ def unpack(packed: bytes, dictionary: Dictionary | None = None) -> tuple[bytes, 
     return leaf, pieces
 
 
-def _decompress(frame: bytes, decompressor: zstandard.ZstdDecompressor) -> bytes:
+def _decompress(frame: bytes, dictionary: Dictionary | None) -> bytes:
     # The frame header states the size, so that an absurd claim is refused before any memory is allocated.
     try:
         size = zstandard.frame_content_size(frame)
@@ -128,6 +128,7 @@ def _decompress(frame: bytes, decompressor: zstandard.ZstdDecompressor) -> bytes
             raise ValueError("the frame does not state its size")
         if size > MAX_RECORD_BYTES:
             raise ValueError(f"the frame claims {size} bytes, more than the limit of {MAX_RECORD_BYTES}")
+        decompressor = _decompressor if dictionary is None else dictionary.decompressor  # zstd refuses some contents
         return decompressor.decompress(frame, max_output_size=MAX_RECORD_BYTES, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ValueError(f"the frame is broken: {error}") from error

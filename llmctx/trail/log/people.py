@@ -102,15 +102,26 @@ class NameTable:
                 await both.execute()
 
     async def _usable_rows(self) -> Rows:
-        """The rows on the server; none if the key holds something else, which is removed."""
+        """The rows on the server. What is no row of ours is removed, or it would keep out the row of the copy."""
         try:
-            return await _rows_of(self._redis)
+            found = await _fields_of(self._redis)
         except ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
                 raise
             _log.warning(f"{PEOPLE_KEY} was no hash and is removed; the copy in {self._state_dir} has its rows")
             await self._redis.delete(PEOPLE_KEY)
             return {}
+        rows = _genuine(_decoded(found))
+        foreign = [field for field in found if field.decode(errors="replace") not in rows]
+        if foreign:
+            _log.warning(
+                f"{len(foreign)} fields of {PEOPLE_KEY} were no rows of people, or altered, and are removed; the copy "
+                f"in {self._state_dir} has the rows that it knew. Somebody else writes to it: see who may "
+                "(docs/threat-model.md)",
+                extra={"alert": "foreign", "subject": PEOPLE_KEY},
+            )
+            await self._redis.hdel(PEOPLE_KEY, *cast("list[str]", foreign))
+        return rows
 
     async def _add(self, rows: Rows) -> None:
         with redis_errors("The table of people could not be written"):
@@ -133,8 +144,24 @@ class NameTable:
 
 
 async def _rows_of(redis: Redis) -> Rows:
-    found = cast("dict[bytes, bytes]", await redis.hgetall(PEOPLE_KEY))
-    return {person.decode(errors="replace"): row.decode(errors="replace") for person, row in found.items()}
+    return _genuine(_decoded(await _fields_of(redis)))
+
+
+async def _fields_of(redis: Redis) -> dict[bytes, bytes]:
+    return cast("dict[bytes, bytes]", await redis.hgetall(PEOPLE_KEY))
+
+
+def _decoded(fields: Mapping[bytes, bytes]) -> Rows:
+    return {person.decode(errors="replace"): row.decode(errors="replace") for person, row in fields.items()}
+
+
+def _genuine(rows: Rows) -> Rows:
+    """The rows whose name and salt yield their id, and the marks of erasure."""
+    return {
+        person: row
+        for person, row in rows.items()
+        if _id_of_row(row) == person or (row == _ERASED and PERSON_ID.fullmatch(person.encode()))
+    }
 
 
 def _ids_in(rows: Rows, names: Iterable[str]) -> dict[str, str]:
@@ -150,7 +177,7 @@ def copied_rows(state_dir: Path) -> Rows:
         found = canonical.loads((state_dir / _COPY).read_bytes())
     except (OSError, ValueError):
         return {}
-    return {str(person): str(row) for person, row in found.items()} if isinstance(found, dict) else {}
+    return _genuine({str(person): str(row) for person, row in found.items()}) if isinstance(found, dict) else {}
 
 
 def rows_beside(copy: str, state_dir: Path) -> Rows:

@@ -14,7 +14,7 @@ from llmctx.trail.log.base import Base
 from llmctx.trail.log.blobs import Blobs
 from llmctx.trail.log.entry import FIELD, PROOF, Entry, parse_address, restored, without_leaf
 from llmctx.trail.log.index import index_of
-from llmctx.trail.log.lease import partition_key, redis_errors
+from llmctx.trail.log.lease import of_another_type, partition_key, redis_errors
 from llmctx.trail.log.packing import reference_of
 
 _PAGE = 200
@@ -38,15 +38,16 @@ class LogReader:
 
     async def size(self) -> int:
         """The size of the log, archived records included: one more than its last index."""
-        with redis_errors():
-            newest = await read_stream_back(self._redis, self._log, count=1)
-        return newest[0].number + 1 if newest else await self.first()
+        with redis_errors(), of_another_type():
+            if newest := await read_stream_back(self._redis, self._log, count=1):
+                return newest[0].number + 1
+        return await self.first()
 
     async def first(self) -> int:
         """The index at which the log in Redis begins; what is below was archived and trimmed."""
-        with redis_errors():
-            found = cast("bytes | None", await self._redis.hget(self.key("base"), "size"))
-        return max(0, index_of(found or b"0"))
+        with redis_errors(), of_another_type():  # which `base` reports
+            return max(0, index_of(cast("bytes | None", await self._redis.hget(self.key("base"), "size")) or b"0"))
+        return 0
 
     async def base(self) -> Base:
         """What was archived and trimmed.
@@ -66,16 +67,19 @@ class LogReader:
 
     async def entry(self, index: int) -> Entry | None:
         """The record at an index, None if there is none; of archived ones a few are kept."""
-        with redis_errors():
+        found: list[StreamEntry] = []
+        with redis_errors(), of_another_type():
             found = await read_stream(self._redis, self._log, f"{index}-1", f"{index}-1")
-            if not found and (kept := await self._kept(index)):
-                found = [StreamEntry(f"{index}-1", kept)]
+        if not found and (kept := await self._kept(index)):
+            found = [StreamEntry(f"{index}-1", kept)]
         return await self.restore(found[0]) if found else None
 
     async def _kept(self, index: int) -> dict[bytes, bytes]:
         """The fields of an archived record that is kept; empty if it is not."""
-        fields = await self._redis.hmget(self.key("kept"), [f"{index} record", f"{index} proof"])
-        return {name: value for name, value in zip((FIELD, PROOF), fields, strict=True) if isinstance(value, bytes)}
+        with redis_errors(), of_another_type():
+            fields = await self._redis.hmget(self.key("kept"), [f"{index} record", f"{index} proof"])
+            return {name: value for name, value in zip((FIELD, PROOF), fields, strict=True) if isinstance(value, bytes)}
+        return {}
 
     async def kept(self) -> list[int]:
         """The indices of all archived records that are kept; -1 for an invalid one."""
@@ -100,7 +104,8 @@ class LogReader:
 
     async def _pages(self, fetch: Callable[[str], Awaitable[list[StreamEntry]]], begin: str) -> AsyncIterator[Entry]:
         while True:
-            with redis_errors():
+            page: list[StreamEntry] = []
+            with redis_errors(), of_another_type():  # as if there were none, which spool and anchor contradict
                 page = await fetch(begin)
             for number, found in enumerate(page, start=1):
                 yield await self.restore(found)

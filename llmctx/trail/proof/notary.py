@@ -27,7 +27,7 @@ from llmctx.trail.log.lease import RECORD_FORMAT, SEE_REDIS, newest_format, redi
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.base import genuine_base, tree_of
-from llmctx.trail.proof.checkpoint import LATE_SINCE, Checkpoint, open_note, origin_of
+from llmctx.trail.proof.checkpoint import LATE_SINCE, Checkpoint, leading_notes, open_note, origin_of
 from llmctx.trail.proof.key import SigningKey
 from llmctx.trail.proof.merkle import CompactRange, root
 from llmctx.trail.proof.roster import Roster
@@ -182,7 +182,10 @@ class Notary:
             if entry.record["kind"] == unreadable.KIND:
                 await self._check_signable(entry)
             if (why := self._refusal(entry, hashes)) is not None:
-                self._refuse(entry.index, why)
+                if entry.index != self._refused:
+                    what = f"Record {entry.index} of partition {self._log.partition} is not signed, nor what follows"
+                    _log.error(f"{what}: {why}.")
+                self._refused = entry.index
                 break
             if entry.index != start + len(hashes):
                 raise TrailError(
@@ -203,11 +206,6 @@ class Notary:
         if not self._roster.needs_proof(entry.index) or is_ours(entry.partition, entry.index, hashed):
             return None
         return "it stands at another index too" if hashed in fresh or self._signed.has(hashed) else None
-
-    def _refuse(self, index: int, why: str) -> None:
-        if index != self._refused:
-            _log.error(f"Record {index} of partition {self._log.partition} is not signed, nor what follows: {why}.")
-        self._refused = index
 
     async def _check_signable(self, entry: Entry) -> None:
         """Let an unreadable record be signed as it is, with a warning, unless it may be read again later.
@@ -258,13 +256,16 @@ class Notary:
             raise ForkError(published.size - 1, "checkpoint in Redis", published.root.hex(), found.hex())
 
     async def _published(self) -> Checkpoint | None:
-        """The checkpoint in Redis, None if there is none."""
-        with redis_errors(_UNREACHABLE):
-            note = cast("bytes | None", await self._redis.get(self._checkpoint_key))
+        """The checkpoint in Redis; None if there is none, or something else, which the next one replaces."""
+        note = await self._log.checkpoint()
         if note is None:
             return None
+        if leading_notes(note.encode())[0] != [note]:
+            said = f"{self._checkpoint_key} held no signed checkpoint and is replaced: see who else may write it"
+            _log.error(f"{said} (docs/threat-model.md).", extra={"alert": "foreign", "subject": self._checkpoint_key})
+            return None
         try:
-            return open_note(note.decode(errors="replace"), self._signing.key, self.origin)
+            return open_note(note, self._signing.key, self.origin)
         except CheckpointError as error:
             raise TrailError(
                 f"The checkpoint of partition {self._log.partition} in Redis is not this notary's: {error.why}.",

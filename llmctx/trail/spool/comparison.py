@@ -80,6 +80,7 @@ class Comparison:
         first = await genuine_first(self._redis, self._log, self._roster, self._spooled.entry)
         start = max(first, min(await self._log.size(), trusted) - COMPARED)
         await asyncio.to_thread(self._spool.load, min(start, spooled))
+        await self._restore_blobs(min(start, spooled))
         walked = await self._walker.walk(start, trusted)
         size = max(walked.end, start)
         await self._compare_beyond_log(size)
@@ -88,7 +89,7 @@ class Comparison:
         good, present = walked.good, self._present(size)
         if walked.foreign or not await ends_whole(self._redis, self._log) or self._missing(walked):
             good |= await self._rebuild(owner, walked, trusted)
-        refilled = await self._refill(size, present, owner)
+        refilled = await self._refill(present, owner)
         if refilled:
             _log.warning(f"Redis had forgotten {refilled} records of partition {self._log.partition}; refilled them.")
         end = max(size, spooled, max(good, default=-1) + 1)
@@ -123,7 +124,6 @@ class Comparison:
             )
             await take_out_of_indices(self._redis, log, each)
         reached("unlisted")
-        await self._keep_blobs(walked.start)
         incidents = [] if self._compose is None else await incidents_for(log, walked.foreign, holes, self._compose)
         back = [self._placed(index) for index in self._spool.indices(walked.start, end) if index not in walked.good]
         keep = sorted(walked.good)
@@ -148,20 +148,25 @@ class Comparison:
     def _fork(self, index: int, where: str, expected: bytes, found: bytes) -> ForkError:
         return ForkError(index, f"{where} of partition {self._log.partition}", expected.hex(), found.hex())
 
-    async def _refill(self, size: int, present: list[int], owner: str) -> int:
-        if present:
-            await self._keep_blobs(size)
+    async def _refill(self, present: list[int], owner: str) -> int:
         for index in present:
             await put_back(self._redis, self._log, self._spooled_entry(index), owner)
             reached("refilled")
         return len(present)
 
-    async def _keep_blobs(self, start: int) -> None:
-        for frame in self._spool.blobs(start):
+    async def _restore_blobs(self, start: int) -> None:
+        """Put back what records from an index on need; without its dictionary a record cannot be read."""
+        blobs, restored = self._log.blobs, 0
+        for frame in await asyncio.to_thread(lambda: list(self._spool.blobs(start))):
             if frame.kind == BLOB:
-                await self._log.blobs.keep(frame.payload)
+                restored += await blobs.restore(frame.payload)
             else:
-                await self._log.blobs.keep_dictionary(Dictionary(frame.content), frame.number)
+                restored += await blobs.restore_dictionary(Dictionary(frame.content), frame.number)
+        if restored:
+            _log.warning(
+                f"{restored} blobs of partition {self._log.partition} were gone or not what they are named after; they "
+                "are back from the spool"
+            )
 
     def _present(self, size: int) -> list[int]:
         """The indices from the log's size on that the spool holds.

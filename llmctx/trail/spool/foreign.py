@@ -39,6 +39,8 @@ class Foreign(NamedTuple):
     """The index at which the same record stands, or the one that settled its tick; None if there is none."""
     ticks: Sequence[str] = ()
     """The ticks that it claims to settle."""
+    said: Sequence[str] = ()
+    """The id that it claims to have, as what others say of a decision has one."""
     symbol: str = ""
     """The symbol that it claims to be of."""
 
@@ -102,19 +104,21 @@ def _place(entry: StreamEntry, holes: Sequence[int]) -> int:
 
 
 async def take_out_of_indices(redis: Redis, log: Log, foreign: Foreign) -> None:
-    """Take a foreign entry out of the tick map and its symbol's list; a tick that another record settled points there.
+    """Take a foreign entry out of the maps and its symbol's list; what another record has points there.
 
     This comes before the rebuild: if it is cut short, the entry is still there and is found again.
     """
-    index, ticks = str(foreign.entry.number), foreign.ticks
+    index = str(foreign.entry.number)
+    claimed = [(log.key("ticks"), each) for each in foreign.ticks]
+    claimed += [(log.key("effects"), each) for each in foreign.said]
     with redis_errors("A foreign entry could not be taken out of the indices"):
-        mapped = await redis.hmget(log.key("ticks"), list(ticks)) if ticks else []
+        mapped = [await redis.hget(name, each) for name, each in claimed]
         async with redis.pipeline(transaction=True) as both:
-            for tick, at in zip(ticks, mapped, strict=True):
+            for (name, each), at in zip(claimed, mapped, strict=True):
                 if at == index.encode() and foreign.original is None:
-                    both.hdel(log.key("ticks"), tick)
+                    both.hdel(name, each)
                 elif at == index.encode():
-                    both.hset(log.key("ticks"), tick, str(foreign.original))
+                    both.hset(name, each, str(foreign.original))
             if foreign.symbol:
                 both.lrem(
                     log.key(f"symbol:{foreign.symbol}"), -1, index

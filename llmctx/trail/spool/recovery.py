@@ -76,7 +76,7 @@ class Recovery:
         if result.lost is None and result.size:
             await advance(result.size)
         self._log.run_id = run_id
-        self._log.dictionary, trained_at = await self._log.blobs.newest_dictionary()
+        self._log.dictionary, trained_at = await self._log.blobs.newest_dictionary(result.size)
         self._log.trainer = Trainer(trained_at)
         return result.lost
 

@@ -85,7 +85,7 @@ class Walker:
                     claims |= dict.fromkeys(entry.ticks, entry.index)
             if foreign is not None:
                 symbol = str(entry.record.get("symbol", ""))
-                walked.foreign.append(foreign._replace(ticks=entry.ticks, symbol=symbol))
+                walked.foreign.append(foreign._replace(ticks=entry.ticks, said=entry.said, symbol=symbol))
                 continue
             walked.good[entry.index] = hashed
             named = lost_range(entry.record)

@@ -119,3 +119,27 @@ async def test_what_is_archived_is_retained_until_the_date_that_is_given(
 async def test_a_folder_cannot_retain(proven: Program) -> None:
     refused = await proven("archive", "--to", "kept", "--older-than", "0d", "--retain-until", "2033-12-31")
     assert (refused.code, "has no object lock" in refused.err) == (2, True)
+
+
+@pytest.mark.more
+async def test_a_backup_goes_to_a_bucket_and_comes_back(proven: Program, bucket: str, endpoint: str) -> None:
+    where = f"{bucket}/backups"
+    armed = "from llmctx import killpoint; killpoint.arm('uploaded')"
+    await (await proven.start("backup", "--to", where, before=armed)).communicate()  # killed after its first file
+    nothing = await proven("restore", where, "--over", "--json")
+    assert (nothing.code, "There is no backup in s3://trails/prod/backups." in nothing.err) == (2, True)
+
+    first = await proven("backup", "--to", where, "--json")
+    assert first.code == 0, first.err
+    second = (await proven("backup", "--to", where, "--keep-daily", "1", "--json")).document
+    assert second["removed"] == [first.document["backup"]]
+    found = client_of(endpoint).list_objects_v2(Bucket="trails", Prefix=f"prod/backups/{second['backup'][-24:]}/")
+    assert sum(each["Size"] for each in found["Contents"]) > second["stored_bytes"]
+    assert [*(proven.folder / "var/outgoing/backup").glob("2*")] == []
+
+    (proven.folder / "var").rename(proven.folder / "lost")
+    for named in (where, second["backup"]):
+        restored = await proven("restore", named, "--over", "--json")
+        assert restored.code == 0, restored.err
+        assert (restored.document["backup"], restored.document["verdict"]) == (second["backup"], "restored")
+    assert (await proven("verify", "--json")).document["records"] == SIZE

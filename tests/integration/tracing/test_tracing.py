@@ -165,11 +165,14 @@ async def test_a_failed_call_is_an_error(program: Program, valkey: Redis) -> Non
 
 async def test_a_collector_that_is_away_costs_no_decision(program: Program, valkey: Redis) -> None:
     await hold(valkey, "AAPL")
-    program.environment |= {"LLMCTX_OTEL__ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+    program.environment |= {
+        "LLMCTX_OTEL__ENDPOINT": "http://u:hunterTwo@127.0.0.1:1/hunterTwo", "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+    }  # fmt: skip
     async with program.running(valkey) as process:
         assert (await program("decide", "AAPL")).code == 0
         async with asyncio.timeout(30):
-            assert (await program.stop(process)).code == 0
+            ended = await program.stop(process)
+    assert (ended.code, "hunterTwo" in ended.out + ended.err, "/v1/traces" in ended.err) == (0, False, True)
 
 
 @pytest.mark.parametrize("name", ["ENDPOINTS", "CONTENTS"])

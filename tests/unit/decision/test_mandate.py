@@ -213,10 +213,62 @@ def test_an_exit_is_repeated_and_names_the_first_one() -> None:
     pending = Pending("7", "exit", NOW_MS - MINUTE_MS, Decimal(12), Decimal(145), Decimal(160))
     facts = package(ledger=before(pending=(pending,), actions=(NOW_MS,) * 50))
     found = verdict(facts, action="exit")
-    assert (found.action, found.repeat_of, found.guards) == ("exit", "7", ())
-    after = ledger_after(facts, "exit", "9")
+    assert (found.order, found.repeat_of, found.guards) == ("exit", "7", ())
+    after = ledger_after(facts, found.order, "9")
     assert after is not None
-    assert after.pending == (pending,)
+    assert after.pending == (pending._replace(again_ms=NOW_MS),)
+
+
+@pytest.mark.parametrize(("ago_s", "timeout_s", "waits"), [(29, 30, True), (30, 30, False), (1, None, False)])
+def test_an_exit_stays_one_but_is_published_again_only_after_the_timeout(
+    ago_s: int, timeout_s: int | None, waits: bool
+) -> None:
+    told_ms = NOW_MS - ago_s * 1000
+    pending = Pending("7", "exit", NOW_MS - HOUR_MS, Decimal(10), Decimal(145), Decimal(160), again_ms=told_ms)
+    facts = package(price="144", ledger=before(pending=(pending,)))
+    found = verdict(facts, Mandate(account=Limits(ack_timeout_s=timeout_s)), action="hold")
+    assert (found.action, found.quantity, found.repeat_of) == ("exit", Decimal(10), "7")
+    assert found.order == ("hold" if waits else "exit")
+    assert found.again_ms == (told_ms + 30_000 if waits else None)
+    assert fired(found) == ["stop_loss_breached"] + ["exit_pending"] * waits
+    after = ledger_after(facts, found.order, "9")
+    assert after is not None
+    assert [one.again_ms for one in after.pending] == [told_ms if waits else NOW_MS]
+    assert len(after.actions) == (0 if waits else 1)
+
+
+def test_an_exit_whose_first_record_nobody_can_name_is_published() -> None:
+    pending = Pending("", "exit", NOW_MS, Decimal(10))
+    found = verdict(package(price="144", ledger=before(pending=(pending,))), action="hold")
+    assert (found.order, found.repeat_of, found.again_ms) == ("exit", None, None)
+
+
+def test_what_the_account_does_not_say_of_its_losses_the_ledger_says() -> None:
+    mandate = Mandate(account=Limits(daily_loss_pct=Decimal(3), drawdown_pct=Decimal(10)))
+    silent: dict[str, Any] = {
+        "performance": {"daily_pnl_pct": None},
+        "portfolio": {"equity": 97_000, "drawdown_pct": None},
+    }
+
+    def judged(**known: Any) -> Verdict:
+        return verdict(package(ledger=before(**known), **silent), mandate, action="add", quantity=1)
+
+    assert fired(judged(day_equity=Decimal(100_000))) == ["daily_loss"]
+    assert judged(day_equity=Decimal(99_999)).action == "add"
+    assert fired(judged(peak_equity=Decimal("107777.78"))) == ["drawdown"]
+    assert judged(peak_equity=Decimal(107_777)).action == "add"
+    said = package(ledger=before(day_equity=Decimal(200_000), peak_equity=Decimal(200_000)))
+    assert verdict(said, mandate, action="add", quantity=1).action == "add"
+
+
+def test_the_ledger_keeps_the_first_equity_of_the_day_and_the_highest() -> None:
+    position = package().position
+    first = Ledger().at(position, NOW_MS, Decimal(100))
+    later = first.at(position, NOW_MS + MINUTE_MS, Decimal(120)).at(position, NOW_MS + HOUR_MS, Decimal(90))
+    assert (later.day_equity, later.peak_equity) == (Decimal(100), Decimal(120))
+    unknown = later.at(position, NOW_MS + DAY_MS)
+    assert (unknown.day_equity, unknown.peak_equity) == (None, Decimal(120))
+    assert Ledger.parse(canonical.loads(canonical.dumps(later.document()))) == later
 
 
 def test_a_group_a_symbol_and_a_short_position_have_limits_of_their_own() -> None:
@@ -360,10 +412,10 @@ class Trade:
             assert len([at for at in self.actions if self.now_ms - at < HOUR_MS]) < 12
 
     def follow(self, found: Verdict, facts: Package, *, filled: bool) -> None:
-        self.actions += [] if found.action == "hold" else [self.now_ms]
+        self.actions += [] if found.order == "hold" else [self.now_ms]
         self.adds += 1 if found.action == "add" else 0
         self.exits += [self.now_ms] if found.action == "exit" else []
-        after = ledger_after(facts, found.action, str(len(self.actions)))
+        after = ledger_after(facts, found.order, str(len(self.actions)))
         assert after is not None
         self.ledger = after
         if filled:
@@ -398,7 +450,7 @@ def test_over_two_thousand_ticks_no_limit_is_broken_and_no_order_repeated(person
     seed, trade, price = Random(7), Trade("long", Decimal(149), 40), Decimal(150)
     ordered: dict[str, int] = {}
     for _ in range(2000):
-        trade.now_ms += MINUTE_MS
+        trade.now_ms += seed.choice([10_000, MINUTE_MS])
         price = max(Decimal("149.5"), price + Decimal(seed.randint(-50, 52)) / 100)
         answered = parse(answer_text(**one_of(seed, *PERSONS[person])))
         assert not isinstance(answered, Misfit)
@@ -409,7 +461,9 @@ def test_over_two_thousand_ticks_no_limit_is_broken_and_no_order_repeated(person
             assert filled or trade.now_ms - ordered.get(found.action, 0) >= 900_000
             ordered[found.action] = trade.now_ms
         assert found.action != "exit" or found.repeat_of is not None or "exit" not in ordered
-        ordered |= {"exit": trade.now_ms} if found.action == "exit" else {}
+        if found.order == "exit":
+            assert trade.now_ms - ordered.get("exit", 0) >= 30_000
+            ordered["exit"] = trade.now_ms
         trade.follow(found, facts, filled=filled)
     assert trade.actions
 
