@@ -12,7 +12,7 @@ from llmctx.decision.decision import Decision
 from llmctx.decision.grounding import Finding, Grounding
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.verdict import GuardPolicy, Verdict
-from llmctx.limits import MAX_FINDING_CHARS, MAX_IMPLAUSIBLE_CHARS, cut
+from llmctx.limits import MAX_FINDING_CHARS, MAX_FINDINGS, MAX_IMPLAUSIBLE_CHARS, MAX_IMPLAUSIBLE_ITEMS, cut
 from llmctx.llm.completion import Completion, Tried
 from llmctx.prompt.render import Prompt
 from llmctx.schema.values import Position
@@ -78,7 +78,10 @@ def sections_fields(package: Package) -> dict[str, Any]:
                 "key": section.key,
                 "status": str(section.status),
                 "age_ms": section.age_ms,
-                "implausible": [cut(str(finding), MAX_IMPLAUSIBLE_CHARS) for finding in section.implausible] or None,
+                "implausible": [
+                    cut(str(each), MAX_IMPLAUSIBLE_CHARS) for each in section.implausible[:MAX_IMPLAUSIBLE_ITEMS]
+                ]
+                or None,
             }
         )
         for section in package.sections.values()
@@ -121,8 +124,8 @@ def grounding_fields(grounding: Grounding) -> dict[str, Any]:
             "cited": grounding.cited,
             "uncited": grounding.uncited,
             "unread": grounding.unread,
-            "miscited": [_finding(item) for item in grounding.miscited] or None,
-            "false_prices": [_finding(item) for item in grounding.false_prices] or None,
+            "miscited": [_finding(item) for item in grounding.miscited[:MAX_FINDINGS]] or None,
+            "false_prices": [_finding(item) for item in grounding.false_prices[:MAX_FINDINGS]] or None,
         }
     )
 

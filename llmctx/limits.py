@@ -52,6 +52,26 @@ MAX_BY_CHARS = 100
 """Who confirms a price, approves, overrides or annotates."""
 MAX_WHY_CHARS = 1000
 """Why they do, and the reason of an effect."""
+MAX_ADDRESS_CHARS = 40
+"""The address of a record."""
+MAX_PLACE_CHARS = 2000
+"""Where something is: a key with its field, an endpoint's address, an archive; and a parameter of a request."""
+MAX_PARAMETERS = 100
+"""The further parameters and headers of a request, each."""
+MAX_ATTEMPTS = 100
+"""The requests on the wire for one call at one endpoint."""
+MAX_ENDPOINTS = 20
+"""The endpoints that are asked one after the other."""
+MAX_PROMPTS = 200
+"""The prompts that are asked with by symbol."""
+MAX_PEOPLE = 1000
+"""The people whom the settings name."""
+MAX_FINDINGS = 500
+"""The findings of each list of the grounding."""
+MAX_IMPLAUSIBLE_ITEMS = 20
+"""The implausible things that a record says of a section."""
+MAX_LEAF_BYTES = 4 * 1024 * 1024
+"""A leaf; no larger one is appended, whatever is in it."""
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """A whole record before it is compressed; no larger one is appended, and no reader unpacks one."""
 

@@ -40,6 +40,7 @@ from llmctx.decision.trigger import TriggerPolicy
 from llmctx.decision.verdict import OnUngrounded
 from llmctx.environment import Variable, check_environment, variables
 from llmctx.errors import LlmctxError
+from llmctx.limits import MAX_BY_CHARS, MAX_PEOPLE, MAX_PLACE_CHARS, MAX_PROMPTS
 from llmctx.llm.budget_limits import DailyBudget
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.llm.price import Price
@@ -76,7 +77,7 @@ class Settings(BaseSettings):
     """The server with the live keys and the trail; embedded:DIR starts one on the data in DIR."""
     state_dir: Path = Path("var")
     """The directory of the instance file, spool, anchors and keys."""
-    archive: str | None = None
+    archive: str | None = Field(None, max_length=MAX_PLACE_CHARS)
     """Where the records are that were archived from this trail: a folder, or s3://, gs:// or az:// with a bucket."""
     llm: LLMSettings = LLMSettings()
     """The endpoint."""
@@ -94,7 +95,7 @@ class Settings(BaseSettings):
     """How long what is archived is kept."""
     prompt: str = "position"
     """The prompt to ask with: NAME for its newest version, or NAME/vN."""
-    prompt_by_symbol: dict[str, str] = {}
+    prompt_by_symbol: dict[str, str] = Field({}, max_length=MAX_PROMPTS)
     """The prompts of some symbols, by patterns such as BTC*; the first pattern that matches holds."""
     prompts: Path = Field(default_factory=lambda: asset("prompts"))
     """The folder of prompts."""
@@ -120,7 +121,9 @@ class Settings(BaseSettings):
     """The limits of what is done: those of every symbol by name; `groups`, `symbols` and `shorts` with their own."""
     require_approval: ApprovalRule = ApprovalRule()
     """What a person must approve before it is done, by action and worth: add, reduce, adjust_stops; and expires_s."""
-    people: dict[str, tuple[Role, ...]] = {}
+    people: dict[Annotated[str, Field(min_length=1, max_length=MAX_BY_CHARS)], tuple[Role, ...]] = Field(
+        {}, max_length=MAX_PEOPLE
+    )
     """Names and their roles. With any name here, only those with the role approver may approve and override."""
     daily_budget: DailyBudget | None = None
     """What all workers of the server may use a day of calls, tokens and money: in all, per symbol and per prompt."""

@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from llmctx.limits import MAX_BODY_BYTES
+from llmctx.limits import MAX_ATTEMPTS, MAX_BODY_BYTES, MAX_ENDPOINTS, MAX_NAME_CHARS, MAX_PLACE_CHARS
 from llmctx.llm import breaker
 from llmctx.llm.profile import ProfileSettings
 
@@ -14,15 +14,15 @@ class EndpointSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    base_url: str | None = Field(None, repr=False)  # it may hold a password
+    base_url: str | None = Field(None, repr=False, max_length=MAX_PLACE_CHARS)  # it may hold a password
     """Base URL, for example http://127.0.0.1:8700/v1. If it is unset and there is an API key: the SDK's default."""
     api_key: SecretStr | None = None
     """API key of this endpoint. If it is unset: OPENAI_API_KEY, but only for the SDK's default endpoint."""
     key_env: str | None = None
     """The environment variable that holds the API key, in place of api_key."""
-    model: str | None = None
+    model: str | None = Field(None, max_length=MAX_NAME_CHARS)
     """The model to ask."""
-    max_attempts: int | None = Field(None, ge=1)
+    max_attempts: int | None = Field(None, ge=1, le=MAX_ATTEMPTS)
     """Maximum number of attempts for one decision. Unset: an endpoint that replies is asked until the deadline, and one
     that does not three times; an endpoint with another one behind it twice."""
     profile: str | ProfileSettings | None = None
@@ -44,7 +44,7 @@ class NamedEndpoint(EndpointSettings):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")
     """Its name, which records carry."""
-    model: str
+    model: str = Field(max_length=MAX_NAME_CHARS)
     """The model to ask."""
     timeout_s: float | None = Field(None, gt=0)
     """Its own deadline, within llm.timeout_s. Unset: an equal share of the time that is left."""
@@ -61,7 +61,7 @@ class LLMSettings(EndpointSettings):
     """Deadline of one decision over all endpoints and attempts, in seconds."""
     max_body_bytes: int = Field(MAX_BODY_BYTES, ge=1024, le=16 * 1024 * 1024)
     """The largest decoded response body that is kept, in bytes."""
-    endpoints: tuple[NamedEndpoint, ...] = ()
+    endpoints: tuple[NamedEndpoint, ...] = Field((), max_length=MAX_ENDPOINTS)
     """Several endpoints, asked in this order until one answers; in place of base_url, model and the like."""
     hedge_percentile: float | None = Field(None, ge=50, lt=100)
     """The next endpoint is asked beside one whose answer takes longer than this percentage of its latest ones did.

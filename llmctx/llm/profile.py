@@ -5,6 +5,7 @@ matches holds, then every model family that matches, then the user's settings.
 """
 
 import ipaddress
+import json
 import re
 import tomllib
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from llmctx.errors import EndpointError
+from llmctx.limits import MAX_NAME_CHARS, MAX_PARAMETERS, MAX_PLACE_CHARS
 from llmctx.llm.mode import SENDS_SCHEMA, Mode
 from llmctx.llm.native.api import Api
 from llmctx.llm.output import Form
@@ -57,7 +59,18 @@ class Traits(BaseModel):
         for name in body:
             if name in _CORE_FIELDS or not name.isascii():
                 raise ValueError(f"the body's field {name!r} cannot be set here")
+            if len(json.dumps(body[name], default=str)) > MAX_PLACE_CHARS:
+                raise ValueError(
+                    f"the body's field {name[:MAX_NAME_CHARS]!r} has more than {MAX_PLACE_CHARS} characters"
+                )
         return body
+
+    @field_validator("body", "headers")
+    @classmethod
+    def _few_short_names(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        if len(fields) > MAX_PARAMETERS or any(len(name) > MAX_NAME_CHARS for name in fields):
+            raise ValueError(f"at most {MAX_PARAMETERS} names of up to {MAX_NAME_CHARS} characters")
+        return fields
 
 
 class Row(Traits):

@@ -15,6 +15,7 @@ from tenacity import (
 from tenacity.stop import stop_base
 
 from llmctx import clock
+from llmctx.limits import MAX_ATTEMPTS
 from llmctx.llm.reported import read_error, retry_delay_s
 from llmctx.llm.transport import NoReply, Reply
 
@@ -56,7 +57,7 @@ async def retry(
         return earlier.pop() if earlier else await attempt()
 
     retrying = AsyncRetrying(
-        stop=stop_any(limit, stop_before_delay(remaining_s)),
+        stop=stop_any(limit, stop_after_attempt(MAX_ATTEMPTS), stop_before_delay(remaining_s)),
         wait=_wait,
         retry=retry_if_result(is_transient),
         retry_error_callback=_last_reply,

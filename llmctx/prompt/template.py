@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmctx import canonical
 from llmctx.errors import TemplateError
+from llmctx.limits import MAX_NAME_CHARS
 from llmctx.prompt.check import check
 from llmctx.prompt.sandbox import Sandbox
 from llmctx.prompt.sources import FRONT_MATTER, collect
@@ -100,6 +101,8 @@ class Template:
 
         Raises TemplateError for a template that cannot be used, naming file and line.
         """
+        if len(ref) > MAX_NAME_CHARS:
+            raise TemplateError(f"The prompt's name has more than {MAX_NAME_CHARS} characters.", "Rename its folder.")
         self.ref = ref
         self.sources = sources
         self._file = ref + SUFFIX

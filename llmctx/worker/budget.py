@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from llmctx import clock
 from llmctx.connection import server_ms
-from llmctx.errors import LlmctxError, in_short
+from llmctx.errors import in_short
 from llmctx.functions import Argument, ServerFunction
 from llmctx.killpoint import reached
 from llmctx.llm.budget import BudgetTerms, Reserved, Spending
@@ -58,7 +57,7 @@ class SharedBudget:
             arguments += [scope, *_limits(limits)]
         try:
             refusal = await _RESERVE(self._redis, [keys.BUDGET], arguments)
-        except (RedisError, LlmctxError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  the guardrails judge without a call
             return f"the daily budget cannot be read, so no call is made: {in_short(error)}"
         reached("reserved")
         return reserved if refusal is None else self._refused(*(part.decode() for part in refusal))
@@ -68,7 +67,7 @@ class SharedBudget:
         try:
             used = self._terms.cost.used(completion, reserved.most)
             await _SETTLE(self._redis, [keys.BUDGET], [reserved.id, *_amounts(used)])
-        except (RedisError, LlmctxError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  an answer that was paid for is not lost
             _log.warning(f"What a call used could not be counted ({in_short(error)}); its reservation stays")
 
     def _refused(self, scope: str, unit: str, used: str, limit: str) -> str:

@@ -21,7 +21,7 @@ from llmctx.decision.mandate.mandate import Mandate, Total
 from llmctx.decision.mandate.totals import totals_at
 from llmctx.decision.reservation import EXPIRY_S, exceeded
 from llmctx.decision.verdict import Verdict
-from llmctx.errors import ServerError
+from llmctx.errors import in_short
 from llmctx.functions import Argument, ServerFunction
 from llmctx.schema import keys, values
 from llmctx.schema.mapping.sections import Sections
@@ -52,8 +52,8 @@ class Reservations:
             args: list[Argument] = [tick_id, symbol, str(value), expiry_s, _POSITIONS, positions]
             args += [argument for total in totals for argument in _arguments(total)]
             said, *about = await _RESERVE(self._redis, [keys.RESERVED, *keys.halts_of(symbol)], args)
-        except (RedisError, ServerError) as error:
-            return f"no room could be reserved: {error}"
+        except Exception as error:  # noqa: BLE001  an add that cannot be counted is not made
+            return f"no room could be reserved: {in_short(error)}"
         if said == b"ok":
             return None
         if said == b"refused":

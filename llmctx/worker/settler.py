@@ -203,7 +203,7 @@ class Settler:
         except (LeaseError, InstanceError, ForkError) as error:
             self._owner.tenure.lost = error
             return
-        except (LlmctxError, RedisError) as error:
+        except Exception as error:  # noqa: BLE001  whoever asked is told that it was refused
             _log.warning(f"A request was refused: {_first_line(error)}")
         await self._owner.discard((entry_id,))
 

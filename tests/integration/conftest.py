@@ -17,7 +17,9 @@ from redis.asyncio import Redis
 from llmctx import canonical
 from llmctx.assets import asset
 from llmctx.context.tick import Tick
+from llmctx.decision.trigger import TriggerPolicy
 from llmctx.decision.verdict import GuardPolicy
+from llmctx.llm.budget import BudgetTerms
 from llmctx.llm.completion import Completer, Completion, Outcome, read_completion
 from llmctx.llm.output import OutputSchema
 from llmctx.llm.rulebook import Facts, decide
@@ -198,12 +200,20 @@ async def serving(
     concurrency: int = 32,
     policy: GuardPolicy | None = None,
     people: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    budget: BudgetTerms | None = None,
+    trigger: TriggerPolicy | None = None,
 ) -> AsyncIterator[Running]:
     """A service of partition 0; at the end it is stopped and has drained."""
     running = Running()
     handler = Messages(running.troubles)
     logging.getLogger("llmctx").addHandler(handler)
-    config = DecisionConfig(load_template(asset("prompts"), "position"), completer, policy=policy or GuardPolicy())
+    config = DecisionConfig(
+        load_template(asset("prompts"), "position"),
+        completer,
+        policy=policy or GuardPolicy(),
+        budget=budget,
+        trigger=trigger,
+    )
     instance, _ = await bind_instance(redis, state_dir)
     task = asyncio.create_task(
         serve_partition(

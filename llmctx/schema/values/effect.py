@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from llmctx.limits import MAX_EFFECT_ID_CHARS
+from llmctx.limits import MAX_ADDRESS_CHARS, MAX_EFFECT_ID_CHARS
 from llmctx.schema.fields import Number, Positive, Timestamp
 from llmctx.schema.values.live_value import LiveValue, unit
 
@@ -17,7 +17,6 @@ UNDONE = ("rejected", "cancelled", "ignored")
 """The statuses after which an order is not carried out, or no further."""
 ENDS = ("filled", *UNDONE)
 """The statuses after which nothing more comes of an order."""
-_MAX_ADDRESS_CHARS = 40
 _OF_A_FILL = ("side", "quantity", "price")
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -49,7 +48,7 @@ class Effect(LiveValue):
     """What happened: to the order as a whole, or one fill of it."""
     at: Annotated[Timestamp, AfterValidator(_since_1970)]
     """When it happened."""
-    address: Annotated[str, StringConstraints(max_length=_MAX_ADDRESS_CHARS)] | None = None
+    address: Annotated[str, StringConstraints(max_length=MAX_ADDRESS_CHARS)] | None = None
     """The decision that was acted on, as it was published; null if there was none."""
     side: Literal["buy", "sell"] | None = None
     """What was done; needed for a fill."""

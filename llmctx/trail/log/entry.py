@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from llmctx.errors import AddressError
-from llmctx.limits import MAX_DETAIL_CHARS
+from llmctx.limits import MAX_ADDRESS_CHARS, MAX_DETAIL_CHARS
 from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.leaf_schema import SAID
 from llmctx.trail.log.packing import Pieces, unpack
@@ -25,7 +25,6 @@ BLOBS = (
 )
 """The fields of a leaf that name blobs by digest."""
 
-_MAX_ADDRESS_CHARS = 40
 FIELD, PROOF = b"record", b"proof"
 """The fields of a log entry; records from before the first enrolment have no proof."""
 
@@ -171,12 +170,12 @@ def parse_address(text: str, partitions: int) -> tuple[int, int]:
     partition, _, index = text.rpartition(":")
     if not partition and partitions == 1:
         partition = "0"
-    digits = index.isdecimal() and partition.isdecimal() and len(text) <= _MAX_ADDRESS_CHARS
+    digits = index.isdecimal() and partition.isdecimal() and len(text) <= MAX_ADDRESS_CHARS
     if digits and int(index) < 2**53 and int(partition) < partitions:
         return int(partition), int(index)
     form = "INDEX" if partitions == 1 else "P:INDEX"
     raise AddressError(
-        f"{text[:_MAX_ADDRESS_CHARS]!r} is not an address.", f"Write {form}, as `llmctx decisions` prints it."
+        f"{text[:MAX_ADDRESS_CHARS]!r} is not an address.", f"Write {form}, as `llmctx decisions` prints it."
     )
 
 

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from llmctx.connection import server_ms
 from llmctx.errors import LeaseError, LlmctxError, NewerFormatError, TrailError, UnreadableRecordError
 from llmctx.functions import ServerFunction
+from llmctx.limits import MAX_NAME_CHARS
 from llmctx.trail.log.index import index_of
 from llmctx.version import VERSION
 
@@ -94,7 +95,7 @@ class Lease:
         self._length_ms = length_ms
         self.owner = uuid.uuid4().hex
         """A fresh uuid, so that a process that resumes after losing its lease is another owner."""
-        self.label = f"{socket.gethostname()}:{os.getpid()}"
+        self.label = f"{socket.gethostname()[:MAX_NAME_CHARS]}:{os.getpid()}"
         """Its host and process, for people."""
 
     async def take(self) -> Holder | None:

@@ -12,9 +12,18 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from llmctx import canonical
-from llmctx.errors import BehindError, LeaseError, RecordFormError, SettledError, TickMapError, TrailError
+from llmctx.errors import (
+    BehindError,
+    LeaseError,
+    RecordFormError,
+    RecordSizeError,
+    SettledError,
+    TickMapError,
+    TrailError,
+)
 from llmctx.functions import Argument, ServerFunction
 from llmctx.killpoint import reached
+from llmctx.limits import MAX_LEAF_BYTES
 from llmctx.trail.log.appended import remember
 from llmctx.trail.log.base import Base
 from llmctx.trail.log.entry import Entry
@@ -106,6 +115,8 @@ class Log(LogReader):
         wrong = malformed(canonical.loads(draft.leaf) if draft.record is None else draft.record)
         if wrong is not None:
             raise RecordFormError(*wrong)
+        if len(draft.leaf) > MAX_LEAF_BYTES:
+            raise RecordSizeError(len(draft.leaf), MAX_LEAF_BYTES)
         dictionary = self.dictionary
         layout = lay_out(draft.leaf, draft.pieces)
         packed = compress(layout, dictionary)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmctx import canonical
 from llmctx.errors import RequestError
+from llmctx.limits import MAX_NAME_CHARS
 from llmctx.trail.proof.writer import KEY_ID_BYTES, Writer, WriterKeys
 
 
@@ -19,13 +20,13 @@ class Request(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    what: str
+    what: str = Field(max_length=MAX_NAME_CHARS)
     """What it is asked for: the name of one of its handlers."""
     made_ms: int
     """When it was asked, in milliseconds of the server's time."""
     body: dict[str, Any]
     """What the handler needs: JSON without floats."""
-    id: str = Field(default_factory=lambda: secrets.token_hex(8))
+    id: str = Field(default_factory=lambda: secrets.token_hex(8), max_length=MAX_NAME_CHARS)
     """Tells it from every other request. A notice that fulfils it has it as `requested`, so it is fulfilled once."""
 
     @classmethod
