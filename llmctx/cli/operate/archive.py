@@ -9,7 +9,7 @@ import typer
 
 from llmctx import clock
 from llmctx.cli.shared.long_running import beginning, end_on_sigterm
-from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
+from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir, option
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import home_of, redis_of, settings_for
 from llmctx.settings import Settings
@@ -32,21 +32,19 @@ def archive(
     ] = _KEPT,
     to: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--to",
             metavar="URL",
             help="A folder, or s3://, gs:// or az:// with a bucket. Also LLMCTX_ARCHIVE. Default: ./archive.",
-            show_default=False,
         ),
     ] = None,
     retain_until: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--retain-until",
             metavar="DATE",
             help="Let S3 retain what is written until this UTC date, by object lock in COMPLIANCE mode. Default: "
             "retention.locked_d days from now.",
-            show_default=False,
         ),
     ] = None,
     history: Annotated[
