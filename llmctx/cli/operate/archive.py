@@ -134,7 +134,6 @@ async def archive_trail(
     from llmctx.trail.proof.key import key_file, load_key
     from llmctx.trail.proof.notary_service import cover_and_read_key
     from llmctx.trail.proof.rotation import key_chain
-    from llmctx.trail.proof.writer import load_or_make_writer
     from llmctx.worker.ask_owner import note_and_trim
 
     found = []
@@ -142,18 +141,18 @@ async def archive_trail(
         await require_instance(redis)
         home = await home_of(settings, redis, url)
         instance, state_dir = home.instance, home.state_dir
-        key, writer = await cover_and_read_key(redis, instance, state_dir), load_or_make_writer(state_dir, instance.id)
+        key = await cover_and_read_key(redis, instance, state_dir)
         signing = load_key(state_dir, instance.id) if key_file(state_dir, instance.id).exists() else None
         place = open_place(to, retain_until_ms)
 
         async def trim(partition: int, archived: ArchivedRange) -> int:
-            return await note_and_trim(home, partition, archived, writer)
+            return await note_and_trim(home, partition, archived)
 
         with beginning(quiet=quiet) as begin:
             for partition in range(instance.partitions):
                 anchor = Anchor(anchor_directory(state_dir, instance.id, partition))
                 keys = key_chain(anchor.checkpoints(), key)
                 trail = Trail(redis, Log(redis, partition), anchor, instance.id, instance.partitions, keys, signing)
-                archiver = Archiver(trail, state_dir, place, writer, trim)
+                archiver = Archiver(trail, state_dir, place, home.writer, trim)
                 found += [segment async for segment in archiver.run(older_than_ms, keep, begin)]
     return found
