@@ -121,7 +121,7 @@ async def _archive(home: TrailHome, where: str) -> tuple[int, float]:
     trail = Trail(home.redis, Log(home.redis), anchor, instance.id, 1, [signing.key], signing)
 
     async def trim(partition: int, found: ArchivedRange) -> int:
-        return await note_and_trim(home, partition, found, writer)
+        return await note_and_trim(home, partition, found)
 
     began_s = time.process_time()
     archiver = Archiver(trail, state_dir, open_place(where), writer, trim)
