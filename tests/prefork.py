@@ -116,6 +116,9 @@ class Server:
 
     def _fork(self, call: socket.socket) -> bool:
         words, streams = _receive(call)
+        if not words:
+            call.close()
+            return False
         for name in _LATE_OF.get(words[3], ()):  # after the folder, the number of arguments, and what runs before
             importlib.import_module(name)
         pid = os.fork()
@@ -156,13 +159,22 @@ class Server:
 
 
 def _receive(call: socket.socket) -> tuple[list[str], list[int]]:
-    """The words of a call (folder, number of arguments, arguments, environment) and its three streams."""
+    """The words of a call (folder, number of arguments, arguments, environment) and its three streams.
+
+    No words if its caller was killed before it sent them all.
+    """
     size = int.from_bytes(call.recv(4, socket.MSG_WAITALL), "big")
     room = socket.CMSG_SPACE(_STREAMS * array.array("i").itemsize)
     first, ancillary, _, _ = call.recvmsg(1, room)
+    if not ancillary:
+        return [], []
     streams = array.array("i")
     streams.frombytes(ancillary[0][2])
     text = first + (call.recv(size - 1, socket.MSG_WAITALL) if size > 1 else b"")
+    if len(text) < size:
+        for stream in streams:
+            os.close(stream)
+        return [], []
     return [os.fsdecode(word) for word in text.split(b"\0")], list(streams)
 
 

@@ -37,6 +37,8 @@ class OutsideEvidence(NamedTuple):
     """Receipts kept by others."""
     key_given: bool = False
     """Whether the caller named the key and so expects a checkpoint signed by it."""
+    keys_before: Sequence[Key] = ()
+    """The instance keys before the trusted ones, as the state directory knows them; one may have signed the base."""
     warnings: Sequence[str] = ()
     """Remarks about the anchor that are no faults."""
     writers: WriterKeys | None = None
@@ -120,7 +122,7 @@ async def verify_partition(
         trusted = trusted._replace(chain=key_chain(notes, key))
     if trusted is not None and trusted.origin != name:
         raise FaultError(Fault(0, "origin", trusted.origin, name))
-    receipts = expected.receipts_of(log.partition)
+    receipts, before = expected.receipts_of(log.partition), older_keys(state_dir, instance.id)
     for receipt in receipts:
         if receipt.origin not in ("", name):
             raise FaultError(Fault(receipt.at, "receipt", f"a receipt of {name}", receipt.origin))
@@ -130,8 +132,9 @@ async def verify_partition(
         leaf_hashes=anchor.packed(),
         receipts=receipts,
         key_given=expected.key is not None,
+        keys_before=before,
         warnings=_anchor_warnings(notes, checkpoint, state_dir),
-        writers=writers_of(name, trusted, older_keys(state_dir, instance.id)),
+        writers=writers_of(name, trusted, before),
         whole=None if older is None else older.records,
         archived_notes=() if older is None else older.notes,
         erasures=() if older is None else older.erasures,
@@ -175,7 +178,7 @@ async def verify_log(
     size, tick_map, checkpoint = await log.size(), await log.tick_map(), await log.checkpoint()
     symbols, known, ids = await log.symbol_lists(), outside.leaf_hashes, await log.tick_map("effects")
     try:
-        base = await _read_base(log, outside.trusted)
+        base = await _read_base(log, outside.trusted, outside.keys_before)
         coverage = _coverage(outside, checkpoint, outside.begins_at(base))
     except FaultError as error:
         return PartitionReport(log.partition, fault=error.fault)
@@ -199,7 +202,7 @@ async def verify_log(
     return check.report(fault, warnings)
 
 
-async def _read_base(log: Log, trusted: Trusted | None) -> Base:
+async def _read_base(log: Log, trusted: Trusted | None, before: Sequence[Key]) -> Base:
     """What was archived and trimmed.
 
     Raises FaultError if that is not what the instance key signed.
@@ -209,7 +212,7 @@ async def _read_base(log: Log, trusted: Trusted | None) -> Base:
     except ValueError as error:
         raise FaultError(Fault(0, "base", "what `llmctx archive` writes", str(error))) from error
     origin = "" if trusted is None else trusted.origin
-    if (fault := check_base(base, () if trusted is None else trusted.keys, origin)) is not None:
+    if (fault := check_base(base, () if trusted is None else (*trusted.keys, *before), origin)) is not None:
         raise FaultError(fault)
     return base
 

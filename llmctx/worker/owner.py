@@ -235,8 +235,10 @@ class Owner:
         Raises InstanceError if the server came back as another one or without its data, ForkError if it contradicts
         spool or anchor, TrailError if it does not answer.
         """
-        await self._check.contents()
+        removed = await self._check.contents()
         await self._check.instance()
+        if removed:
+            await self._recovery.fetch()
         lost = await self._recovery.compare_again()
         await self._publisher.resume()
         if lost is not None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import gc
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
 from llmctx.pipeline import DecisionConfig
 from llmctx.tasks import end
 from llmctx.trail.log.entry import Entry
+from llmctx.trail.proof.key import has_public_key_alone
 from llmctx.trail.proof.notary_service import serve_notary
 from llmctx.worker.balancing import Balancer
 from llmctx.worker.failures import FailureWatch
@@ -16,6 +18,8 @@ from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.partition import Admission, serve_partition
 from llmctx.worker.service_notice import Service
 from llmctx.worker.watch import Watch
+
+_log = logging.getLogger(__name__)
 
 _GC_THRESHOLDS = (50_000, 20, 100)
 
@@ -78,13 +82,24 @@ async def serve(
     ]
     signing: list[asyncio.Task[None]] = []
     if options.notary:
-        signing = [asyncio.create_task(serve_notary(home.redis, home.instance, home.state_dir, settled))]
+        signing = [asyncio.create_task(_sign(home, settled))]
     try:
         await _until_done_or_failed(serving, signing)
         settled.set()
         await asyncio.gather(*signing)
     finally:
         await end(*beside, *serving, *signing)
+
+
+async def _sign(home: TrailHome, settled: asyncio.Event) -> None:
+    """Sign checkpoints, unless somebody else has the instance key: records are the worker's, whoever signs them."""
+    if has_public_key_alone(home.state_dir, home.instance.id):
+        _log.warning(
+            f"{home.state_dir} has the public key of the instance alone, so no checkpoint is signed here. Run `llmctx "
+            "notary` where the private key is (docs/operations.md); --no-notary says that this is meant"
+        )
+        return
+    await serve_notary(home.redis, home.instance, home.state_dir, settled)
 
 
 async def _until_done_or_failed(serving: list[asyncio.Task[None]], signing: list[asyncio.Task[None]]) -> None:

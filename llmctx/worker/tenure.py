@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from redis.asyncio import Redis
 
-from llmctx.errors import InstanceError, LeaseError, TrailError
+from llmctx.errors import ForkError, InstanceError, LeaseError, TrailError
 from llmctx.tasks import end, pause
 from llmctx.trail.log.lease import Holder, Lease
 from llmctx.trail.spool.recovery import Recovery
@@ -79,10 +79,12 @@ class Tenure:
                 await renumber(self._redis, self._partition, self._lease.owner)
             try:
                 holder = await self.retake()
-                with contextlib.suppress(TrailError):
+                if holder is None:
                     await self._recovery.look()
-            except (InstanceError, LeaseError) as error:
+            except (InstanceError, LeaseError, ForkError) as error:
                 self.lost = error
+            except TrailError:  # it is looked at again soon
+                pass
             else:
                 if holder is not None:
                     self.lost = holder.refusal(self._partition)

@@ -20,6 +20,7 @@ from llmctx.trail.proof.key import load_or_make_key
 from llmctx.trail.proof.notary_service import cover_now
 from tests.faults.conftest import Worker, end_lease
 from tests.integration.conftest import ByRules, Running, decided, hold, raise_tick, serving
+from tests.integration.program import until
 from tests.unit.makers import stored
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
@@ -187,6 +188,42 @@ async def test_a_record_replaced_after_it_was_spooled_comes_back(redis: Redis, r
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
         await decide(redis, running, "t3")
     assert await check(redis, tmp_path, "t1", "t2", "t3") == [4]
+
+
+async def test_a_record_that_was_given_more_fields_comes_back(redis: Redis, redis_url: str, tmp_path: Path) -> None:
+    await hold(redis, "AAPL")
+    async with serving(redis, redis_url, tmp_path, ByRules()) as running:
+        await decide(redis, running, "t1")
+    kept = await read_stream(redis, LOG)
+    await redis.delete(LOG)
+    for each in kept:
+        further = dict.fromkeys((f"f{number}" for number in range(9000)), "x") if each == kept[-1] else {}
+        await redis.xadd(LOG, each.fields | further, id=each.id)  # type: ignore[arg-type]
+    async with serving(redis, redis_url, tmp_path, ByRules()) as running:
+        await decide(redis, running, "t2")
+    await check(redis, tmp_path, "t1", "t2")
+
+
+@pytest.mark.parametrize("act", ["beside", "deleted"])
+async def test_a_running_worker_finds_what_is_behind_the_newest_record(
+    valkey: Redis, valkey_url: str, tmp_path: Path, act: str
+) -> None:
+    await hold(valkey, "AAPL")
+    async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+        await decide(valkey, running, "t1")
+        at = await newest(valkey)
+        if act == "beside":
+            await valkey.xadd(LOG, {"record": "x"}, id=f"{at.number}-7")
+        await decide(valkey, running, "t2")
+        if act == "deleted":
+            await valkey.xdel(LOG, at.id)
+        expected = [f"{number}-1" for number in range((await newest(valkey)).number + 1)]
+        await until(lambda: holds_exactly(valkey, expected))
+    await check(valkey, tmp_path, "t1", "t2")
+
+
+async def holds_exactly(redis: Redis, ids: list[str]) -> bool:
+    return [each.id for each in await read_stream(redis, LOG)][: len(ids)] == ids
 
 
 @pytest.mark.parametrize(("point", "times"), [("unlisted", 1), ("copied", 1), ("copied", 2), ("copied", 3)])

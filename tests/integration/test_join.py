@@ -115,7 +115,16 @@ async def test_the_command_asks_grants_and_accepts(
     accepted = await there("join", "--grant", "grant")
     assert accepted.code == 0, accepted.err
     assert (await there("decide", "AAPL")).code == 0
-    assert (await here("verify", "--strict")).code == 0
+    async with there.running(valkey) as process:
+        assert (await there("decide", "AAPL")).code == 0
+        ended = await there.stop(process)
+    assert (ended.code, "no checkpoint is signed here" in ended.err) == (0, True)
+    assert "`llmctx notary` where the private key is" in (await there("notary")).err
+    assert [path.read_text() for path in (tmp_path / "b/var/keys").glob("*[0-9a-f].pub")] == [
+        (await here("key")).out.strip() + "\n"
+    ]
+    for directory in (here, there):
+        assert (await directory("verify", "--strict")).code == 0
 
 
 @pytest.mark.usefixtures("short_pauses")

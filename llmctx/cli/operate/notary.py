@@ -42,7 +42,7 @@ def notary(
 
 async def _notary(settings: Settings, *, verbose: bool, as_json: bool) -> None:
     from llmctx.trail.log.instance import bind_instance
-    from llmctx.trail.proof.key import load_or_make_key
+    from llmctx.trail.proof.key import load_notary_key
     from llmctx.trail.proof.notary_service import serve_notary
 
     def show(checkpoint: "Checkpoint") -> None:
@@ -56,7 +56,7 @@ async def _notary(settings: Settings, *, verbose: bool, as_json: bool) -> None:
         if not await _trail_exists(redis, settings, stop):
             return
         instance, _ = await bind_instance(redis, settings.state_dir)
-        public = load_or_make_key(settings.state_dir, instance.id).key
+        public = load_notary_key(settings.state_dir, instance.id).key
         if not as_json:
             out.print(f"Signing with {public.text}. Ctrl-C stops it.")
         async with service_alerts(settings, redis, instance):

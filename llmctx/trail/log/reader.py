@@ -49,6 +49,22 @@ class LogReader:
             return max(0, index_of(cast("bytes | None", await self._redis.hget(self.key("base"), "size")) or b"0"))
         return 0
 
+    async def extent(self) -> tuple[int, int]:
+        """The size of the log, and how many entries more than that size calls for it has, read at one instant.
+
+        Both are 0 if the log is no stream.
+        """
+        with redis_errors(), of_another_type():
+            async with self._redis.pipeline(transaction=True) as reads:
+                reads.xrevrange(self._log, count=1)
+                reads.xlen(self._log)
+                reads.hget(self.key("base"), "size")
+                newest, count, trimmed = await reads.execute()
+            first = max(0, index_of(trimmed or b"0"))
+            size = stream_entries(newest)[0].number + 1 if newest else first
+            return size, count - (size - first)
+        return 0, 0
+
     async def base(self) -> Base:
         """What was archived and trimmed.
 

@@ -164,6 +164,27 @@ def load_or_make_key(state_dir: Path, instance: str) -> SigningKey:
     return load_key(state_dir, instance)
 
 
+def has_public_key_alone(state_dir: Path, instance: str) -> bool:
+    """Whether a state directory has the public key of an instance without the private one: it joined, or lost it."""
+    # The private file is written first, so it is not there if it is asked for last.
+    return public_file(state_dir, instance).exists() and not key_file(state_dir, instance).exists()
+
+
+def load_notary_key(state_dir: Path, instance: str) -> SigningKey:
+    """Load the private key of an instance, and make it if the state directory knows no key of the instance at all.
+
+    Raises KeyFileError if it has the public key alone: another private key could not vouch for what that one signed.
+    It raises as `load_key` and `make_key` do, too.
+    """
+    if has_public_key_alone(state_dir, instance):
+        raise KeyFileError(
+            f"{state_dir} has the public key of instance {instance} alone, so no checkpoint is signed here.",
+            "If this state directory has joined, run `llmctx notary` where the private key is, and `llmctx run` here "
+            "with --no-notary. If the private key is lost, restore it from your copy (docs/operations.md).",
+        )
+    return load_or_make_key(state_dir, instance)
+
+
 def read_public_key(state_dir: Path, instance: str) -> Key | None:
     """The public key of an instance, None if the state directory has none.
 

@@ -121,8 +121,8 @@ class Notary:
         if not fresh.hashes and self._next is None:
             if since_ms is None or 0 <= since_ms < MAX_SILENCE_MS:
                 return None
-            # A sign of life claims that there are no more records, so not while some wait to become durable.
-            if await self._log.size() > self._tree.size:
+            # A sign of life claims that there are no more records: not while some are not durable yet, or out of reach.
+            if await self._log.size() != self._tree.size:
                 return None
         self._compare_checkpoint(await self._published(), fresh.hashes)
         return await self._sign(fresh, max(now_ms, fresh.latest_ms))

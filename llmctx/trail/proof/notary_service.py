@@ -15,7 +15,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.checkpoint import Checkpoint, Key
-from llmctx.trail.proof.key import SigningKey, key_file, load_key, load_or_make_key, read_public_key
+from llmctx.trail.proof.key import SigningKey, key_file, load_key, load_notary_key, read_public_key
 from llmctx.trail.proof.notary import MIN_INTERVAL_MS, Notary
 from llmctx.trail.proof.receipt import make_receipt
 
@@ -36,9 +36,9 @@ async def serve_notary(
     while another notary holds an anchor, and takes over when that one ends.
 
     Raises ForkError if the log contradicts an anchor, InstanceError if Redis has another instance, KeyFileError if the
-    key cannot be used.
+    key cannot be used, or if the state directory has the public key alone.
     """
-    signing = load_or_make_key(state_dir, instance.id)
+    signing = load_notary_key(state_dir, instance.id)
     notaries = [Notary(redis, instance, partition, state_dir, signing) for partition in range(instance.partitions)]
     await asyncio.gather(*(_serve(notary, stop, on_checkpoint) for notary in notaries))
 

@@ -53,6 +53,7 @@ class Recovery:
         self._turn = asyncio.Lock()
         self._fork: ForkError | None = None
         self._training: asyncio.Task[None] | None = None
+        self._surplus = 0
 
     async def open(self, roster: Roster, advance: Callable[[int], Awaitable[None]]) -> tuple[int, int] | None:
         """Begin a segment, compare log, spool and anchor, and refill the log. The caller holds the lease.
@@ -78,6 +79,7 @@ class Recovery:
         self._log.run_id = run_id
         self._log.dictionary, trained_at = await self._log.blobs.newest_dictionary(result.size)
         self._log.trainer = Trainer(trained_at)
+        self._surplus = (await self._log.extent())[1]
         return result.lost
 
     async def _begin_segment(self) -> tuple[Spool, Segment]:
@@ -159,12 +161,17 @@ class Recovery:
         return now is not None and now.leaf == entry.leaf
 
     async def look(self) -> None:
-        """Look for entries at the log's end that nobody has handed over.
+        """Look for entries that nobody has handed over at the log's end, and whether others came or went before it.
 
-        Raises TrailError if the server does not answer.
+        Raises ForkError, LeaseError, SpoolError or TrailError.
         """
-        if self._spooler is not None:
-            self._spooler.expect(await self._log.size())
+        if self._spooler is None:
+            return
+        size, surplus = await self._log.extent()
+        self._spooler.expect(size)
+        if surplus != self._surplus:
+            await self.fetch()
+            self._surplus = (await self._log.extent())[1]
 
     def durable(self) -> int:
         """How many records are in the spool without a gap."""

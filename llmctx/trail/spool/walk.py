@@ -115,7 +115,8 @@ class Walker:
         if (problem := entry.unreadable) is not None:
             warn_of(entry, problem)
             if not problem.has_leaf:
-                return None
+                can_be_had = not problem.may_return and self._spools_readable(entry.index)
+                return f"unreadable: {problem.why}"[:200] if can_be_had else None
         frame = self._spool.frame(entry.index)
         spooled = hashed
         if frame is not None and (frame.content, frame.proof) != (entry.packed, entry.proof):
@@ -130,6 +131,10 @@ class Walker:
         if anchored not in (None, hashed):
             raise self._fork(entry.index, "anchor", anchored or b"", hashed)
         return None
+
+    def _spools_readable(self, index: int) -> bool:
+        spooled = self._spooled.entry(index)
+        return spooled is not None and spooled.unreadable is None
 
     def _fork(self, index: int, where: str, expected: bytes, found: bytes) -> ForkError:
         return ForkError(index, f"{where} of partition {self._log.partition}", expected.hex(), found.hex())
