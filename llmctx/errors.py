@@ -6,7 +6,7 @@ Expected outcomes (stale data, a refused decision, an unusable answer) are value
 
 from pathlib import Path
 
-from llmctx.limits import MAX_ERROR_CHARS
+from llmctx.limits import MAX_ERROR_CHARS, MAX_MESSAGE_CHARS, cut
 
 
 class LlmctxError(Exception):
@@ -16,6 +16,7 @@ class LlmctxError(Exception):
     """The exit code of the command line: 2 misuse or unusable input, 3 a required server or state is unavailable."""
 
     def __init__(self, what: str, do: str, *, exit_code: int | None = None) -> None:
+        what, do = cut(what, MAX_MESSAGE_CHARS), cut(do, MAX_MESSAGE_CHARS)
         self.what = what
         self.do = do
         self.exit_code = self.exit_code if exit_code is None else exit_code

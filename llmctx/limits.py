@@ -70,6 +70,10 @@ MAX_FINDINGS = 500
 """The findings of each list of the grounding."""
 MAX_IMPLAUSIBLE_ITEMS = 20
 """The implausible things that a record says of a section."""
+MAX_TOML_BYTES = 1024 * 1024
+"""A TOML file: llmctx.toml, a mandate, a file of users."""
+MAX_MESSAGE_CHARS = 2000
+"""Each part of an error's message."""
 MAX_LEAF_BYTES = 4 * 1024 * 1024
 """A leaf; no larger one is appended, whatever is in it."""
 MAX_RECORD_BYTES = 64 * 1024 * 1024

@@ -162,8 +162,8 @@ class Pipeline:
             return
         try:
             fixed = await self._fix_clock(clock)
-        except TrailError as error:  # the tick is settled; the next one shows the clock too
-            _log.warning(f"The trail's clock is not fixed yet: {error.what}")
+        except Exception as error:  # noqa: BLE001  the tick is settled; the next one shows the clock too
+            _log.warning(f"The trail's clock is not fixed yet: {in_short(error)}")
         else:
             self._rules = self._rules.model_copy(update={"clock": fixed})
 

@@ -55,6 +55,7 @@ from llmctx.schema.mapping.sections import Sections
 from llmctx.toml_file import TomlFile
 from llmctx.trail.archive.retention import Retention
 
+Name = Annotated[str, Field(min_length=1, max_length=MAX_BY_CHARS)]
 Role = Literal["owner", "operator", "approver"]
 """owner answers for the strategy, operator for the service; approver may approve and override."""
 
@@ -121,9 +122,7 @@ class Settings(BaseSettings):
     """The limits of what is done: those of every symbol by name; `groups`, `symbols` and `shorts` with their own."""
     require_approval: ApprovalRule = ApprovalRule()
     """What a person must approve before it is done, by action and worth: add, reduce, adjust_stops; and expires_s."""
-    people: dict[Annotated[str, Field(min_length=1, max_length=MAX_BY_CHARS)], tuple[Role, ...]] = Field(
-        {}, max_length=MAX_PEOPLE
-    )
+    people: dict[Name, tuple[Role, ...]] = Field({}, max_length=MAX_PEOPLE)
     """Names and their roles. With any name here, only those with the role approver may approve and override."""
     daily_budget: DailyBudget | None = None
     """What all workers of the server may use a day of calls, tokens and money: in all, per symbol and per prompt."""

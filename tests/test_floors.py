@@ -21,6 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "bounded_cache",
         "limits",
         "private_files",
+        "toml_file",
         "connection",
         "tasks",
         "functions",
@@ -40,7 +41,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("worker", "flow"),
     ("ops",),
     ("backtest", "console", "testing", "client"),
-    ("settings", "environment", "toml_file", "cli", "__main__"),
+    ("settings", "environment", "cli", "__main__"),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 # Rooms of one file that others on their own floor may import.

@@ -56,10 +56,10 @@ class Traits(BaseModel):
     @field_validator("body")
     @classmethod
     def _no_core_fields(cls, body: dict[str, Any]) -> dict[str, Any]:
-        for name in body:
+        for name, value in body.items():
             if name in _CORE_FIELDS or not name.isascii():
                 raise ValueError(f"the body's field {name!r} cannot be set here")
-            if len(json.dumps(body[name], default=str)) > MAX_PLACE_CHARS:
+            if len(json.dumps(value, default=str)) > MAX_PLACE_CHARS:
                 raise ValueError(
                     f"the body's field {name[:MAX_NAME_CHARS]!r} has more than {MAX_PLACE_CHARS} characters"
                 )

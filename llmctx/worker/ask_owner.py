@@ -16,7 +16,6 @@ from llmctx.trail.log.lease import SEE_REDIS, redis_errors
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import origin_of
 from llmctx.trail.proof.request import Request
-from llmctx.trail.proof.writer import Writer
 from llmctx.trail.spool.spool import segment_files, spool_directory
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
@@ -26,7 +25,7 @@ _TIMEOUT_S = 120.0
 _POLL_S = 0.1
 
 
-async def note_and_trim(home: TrailHome, partition: int, found: ArchivedRange, writer: Writer) -> int:
+async def note_and_trim(home: TrailHome, partition: int, found: ArchivedRange) -> int:
     """Have the notice appended that a range is archived, and the log trimmed; returns how many records are gone.
 
     Raises as `ask_owner` does.
@@ -38,11 +37,11 @@ async def note_and_trim(home: TrailHome, partition: int, found: ArchivedRange, w
         return await log.first() >= found.after.size
 
     request = Request(what="trim", made_ms=found.made_ms, body=found.model_dump(mode="json"))
-    await ask_owner(home, partition, request, writer, is_trimmed)
+    await ask_owner(home, partition, request, is_trimmed)
     return max(0, found.after.size - before)
 
 
-async def have_noted(home: TrailHome, partition: int, reason: str, fields: dict[str, Any], writer: Writer) -> int:
+async def have_noted(home: TrailHome, partition: int, reason: str, fields: dict[str, Any]) -> int:
     """Have a notice appended to a partition; returns its index. `fields` are JSON without floats.
 
     Raises as `ask_owner` does.
@@ -58,12 +57,12 @@ async def have_noted(home: TrailHome, partition: int, reason: str, fields: dict[
         index = found or 0
         return found is not None
 
-    await ask_owner(home, partition, request, writer, is_noted)
+    await ask_owner(home, partition, request, is_noted)
     await is_noted()
     return index
 
 
-async def have_forgotten(home: TrailHome, partition: int, below: int, writer: Writer) -> None:
+async def have_forgotten(home: TrailHome, partition: int, below: int) -> None:
     """Have archived records below an index taken out of the spool in this state directory, if they are in it.
 
     Raises RequestError if the owner of the partition has another state directory, and else as `ask_owner` does.
@@ -77,14 +76,13 @@ async def have_forgotten(home: TrailHome, partition: int, below: int, writer: Wr
         return all(segment.start >= below for segment in segment_files(directory))
 
     if not await is_forgotten():
-        await ask_owner(home, partition, request, writer, is_forgotten)
+        await ask_owner(home, partition, request, is_forgotten)
 
 
 async def ask_owner(
     home: TrailHome,
     partition: int,
     request: Request,
-    writer: Writer,
     is_done: Callable[[], Awaitable[bool]],
     *,
     own: Callable[[TrailHome, int], AbstractAsyncContextManager[Owner]] = Owner,
@@ -102,7 +100,7 @@ async def ask_owner(
         except LeaseError as error:
             if clock.monotonic_s() > ends_s:
                 raise LeaseError(f"{error.what} It has not answered.", "Run the command again.") from error
-        entry_id = entry_id or await _ask(home, partition, request, writer)
+        entry_id = entry_id or await _ask(home, partition, request)
         for _ in range(20):
             if await is_done():
                 return None
@@ -116,8 +114,8 @@ async def ask_owner(
             await pause(_POLL_S)
 
 
-async def _ask(home: TrailHome, partition: int, request: Request, writer: Writer) -> str:
-    fields = request.fields(writer, origin_of(home.instance.id, partition))
+async def _ask(home: TrailHome, partition: int, request: Request) -> str:
+    fields = request.fields(home.writer, origin_of(home.instance.id, partition))
     try:
         return cast("bytes", await home.redis.xadd(ticks(partition), fields)).decode()  # type: ignore[arg-type]
     except RedisError as error:

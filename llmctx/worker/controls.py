@@ -10,7 +10,6 @@ from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
 from llmctx.schema import keys
 from llmctx.trail.log.entry import address
 from llmctx.trail.log.lease import redis_errors
-from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker.ask_owner import have_noted
 from llmctx.worker.home import TrailHome
 
@@ -66,8 +65,7 @@ async def note(home: TrailHome, control: Control) -> str:
     partition = 0 if control.symbol is None else keys.partition_of(control.symbol, home.instance.partitions)
     said: dict[str, Any] = {"control": control.model_dump(include={"act", "by", "why"})}
     said |= {} if control.symbol is None else {"symbol": control.symbol}
-    writer = load_or_make_writer(home.state_dir, home.instance.id)
-    index = await have_noted(home, partition, control.reason, said, writer)
+    index = await have_noted(home, partition, control.reason, said)
     return address(index, partition, home.instance.partitions)
 
 

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from llmctx.connection import open_redis
 from llmctx.trail.log.instance import Instance, bind_instance
 from llmctx.trail.log.people import NameTable
+from llmctx.trail.proof.writer import Writer, load_or_make_writer
 from llmctx.worker.eviction import check_eviction
 
 TICKS_KEPT_MS = 30 * 86_400_000
@@ -38,6 +39,14 @@ class TrailHome(NamedTuple):
     def names(self) -> NameTable:
         """The table of the people whom records name by id."""
         return NameTable(self.redis, self.state_dir)
+
+    @property
+    def writer(self) -> Writer:
+        """The key with which this folder signs; made where there is none.
+
+        Raises KeyFileError if it cannot be used.
+        """
+        return load_or_make_writer(self.state_dir, self.instance.id)
 
 
 @asynccontextmanager

@@ -11,7 +11,6 @@ from llmctx.trail.log.entry import address
 from llmctx.trail.log.lease import redis_errors
 from llmctx.trail.log.reader import LogReader
 from llmctx.trail.proof.request import Request
-from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker.ask_owner import ask_owner
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
@@ -32,7 +31,6 @@ async def say(home: TrailHome, partition: int, act: Act, config: DecisionConfig 
     check_name(home.people, act)
     await judge(log, act, now_ms)
     request = Request(what=REQUEST, made_ms=now_ms, body=act.model_dump(mode="json"))
-    writer = load_or_make_writer(home.state_dir, home.instance.id)
 
     async def found() -> int | None:
         index = (await log.said([request.id]))[0]
@@ -42,7 +40,7 @@ async def say(home: TrailHome, partition: int, act: Act, config: DecisionConfig 
         return await found() is not None
 
     own = Owner if config is None else partial(_deciding, config)
-    await ask_owner(home, partition, request, writer, is_recorded, own=own)
+    await ask_owner(home, partition, request, is_recorded, own=own)
     return address(await found() or 0, partition, home.instance.partitions)
 
 

@@ -12,6 +12,12 @@ from redis.asyncio import Redis
 
 from llmctx.connection.streams import read_stream
 from llmctx.decision import guards
+from llmctx.decision.approval import ApprovalRule
+from llmctx.decision.decision import OUTPUT
+from llmctx.decision.trigger import TriggerPolicy
+from llmctx.decision.verdict import GuardPolicy
+from llmctx.llm.budget import BudgetTerms, CallCost
+from llmctx.llm.budget_limits import DailyBudget
 from llmctx.llm.completion import Completion
 from llmctx.llm.output import OutputSchema
 from llmctx.prompt.render import Prompt
@@ -56,6 +62,16 @@ STEPS = {
     "llmctx.record.sections_fields": (ALWAYS, "dead_letter"),
     "llmctx.context.snapshot.Snapshot.evidence": (ALWAYS, "dead_letter"),
     "llmctx.pipeline.clock.Stopwatch": (2, "decision"),
+    "llmctx.pipeline.Pipeline._ask": (ALWAYS, "dead_letter"),
+    "llmctx.worker.budget.SharedBudget.reserve": (ALWAYS, "dead_letter"),
+    "llmctx.worker.budget._RESERVE": (ALWAYS, "skipped"),
+    "llmctx.worker.budget._SETTLE": (ALWAYS, "decision"),
+    "llmctx.llm.budget.CallCost.used": (ALWAYS, "decision"),
+    "llmctx.symbols.memory.SymbolMemory._known_after": (ALWAYS, "decision"),
+    "llmctx.symbols.memory.thesis_of": (ALWAYS, "decision"),
+    "llmctx.symbols.standing.StandingDecisions._standing": (ALWAYS, "decision"),
+    "llmctx.decision.guards.propose": (ALWAYS, "decision"),
+    "llmctx.worker.settler.Settler._count_attempts": (2, "decision"),
 }
 """Where an error is raised -> how many times, and the kind of record that settles the tick all the same."""
 
@@ -83,7 +99,10 @@ class Case(NamedTuple):
 
 async def check_each(cases: list[Case], redis: Redis, url: str, state_dir: Path) -> dict[str, dict[str, Any]]:
     """The record of a tick of each case, all settled by one service: an exit of everything, published, and verified."""
-    async with serving(redis, url, state_dir, ByRules()) as running:
+    budget = BudgetTerms(DailyBudget(calls=1000), CallCost({}, model="rules"), OUTPUT)
+    policy = GuardPolicy(approval=ApprovalRule(add=Decimal(0)))
+    trigger = TriggerPolicy(every_minutes=1)
+    async with serving(redis, url, state_dir, ByRules(), policy=policy, budget=budget, trigger=trigger) as running:
         for tick, patch, _ in cases:
             with pytest.MonkeyPatch.context() as patched:
                 patch(patched)

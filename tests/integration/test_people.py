@@ -26,7 +26,6 @@ from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import origin_of
 from llmctx.trail.proof.request import Request
-from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker.home import TrailHome
 from llmctx.worker.people import REQUEST
 from llmctx.worker.saying import say
@@ -67,7 +66,7 @@ async def home(valkey: Redis, valkey_url: str, tmp_path: Path) -> TrailHome:
 def request(home: TrailHome, said: Act) -> dict[str, bytes]:
     """The entry of the tick stream that asks the owner to record it."""
     asked = Request(what=REQUEST, made_ms=now_ms(), body=said.model_dump(mode="json"))
-    return asked.fields(load_or_make_writer(home.state_dir, home.instance.id), origin_of(home.instance.id, 0))
+    return asked.fields(home.writer, origin_of(home.instance.id, 0))
 
 
 async def published(redis: Redis) -> list[dict[str, Any]]:

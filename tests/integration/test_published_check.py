@@ -1,6 +1,7 @@
 """`verify` holds what is published against the trail: a forgery is named with key and id, and so is what is missing."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,25 @@ from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from llmctx.worker.published_check import PublishedCheck, read_published
-from tests.integration.conftest import decided, hold
+from tests.integration.conftest import Prepared, decided, hold
 
 STREAM = keys.decisions(0)
 
 
 @pytest.fixture
-async def trail(redis: Redis, redis_url: str, tmp_path: Path) -> Redis:
+async def trail(redis: Redis, redis_url: str, prepared: Prepared, tmp_path: Path) -> Redis:
+    """A server with what `make_trail` does."""
+    await prepared.once(redis_url, redis, tmp_path, partial(make_trail, redis, redis_url, tmp_path))
+    return redis
+
+
+async def make_trail(redis: Redis, redis_url: str, state_dir: Path) -> None:
     """Records 1 and 2 on AAPL, 3 on MSFT, published."""
     await hold(redis, "AAPL", "MSFT")
-    instance, _ = await bind_instance(redis, tmp_path)
-    async with Owner(TrailHome(redis, redis_url, instance, tmp_path)) as owner:
+    instance, _ = await bind_instance(redis, state_dir)
+    async with Owner(TrailHome(redis, redis_url, instance, state_dir)) as owner:
         for tick, symbol in (("t1", "AAPL"), ("t2", "AAPL"), ("t3", "MSFT")):
             await owner.settle(await decided(redis, symbol, tick))
-    return redis
 
 
 async def check(redis: Redis) -> PublishedCheck:

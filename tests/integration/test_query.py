@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.ops.query import BARS_VIEWS, MOVES_VIEWS, QUERIES, VIEWS, find_query, run_query, shipped_queries
-from tests.integration.conftest import NOW
+from tests.integration.conftest import NOW, Prepared
 from tests.integration.program import Program
 from tests.integration.test_older_trails import Trail, trail  # noqa: F401  a fixture
 from tests.integration.test_prove import SIZE, make_trail
@@ -30,16 +31,23 @@ SHIPPED = [query.name for query in shipped_queries()]
 async def exported(
     valkey: Redis,
     valkey_url: str,
+    prepared: Prepared,
     tmp_path: Path,
     short_pauses: None,  # noqa: ARG001
 ) -> Program:
-    """A program with an export of two partitions: the second is a copy of the first."""
-    made = await make_trail(valkey, valkey_url, Program(valkey_url, tmp_path))
+    """A program with what `make_export` makes."""
+    made = Program(valkey_url, tmp_path)
+    await prepared.once("export", valkey, tmp_path, partial(make_export, valkey, valkey_url, made))
+    return made
+
+
+async def make_export(valkey: Redis, valkey_url: str, made: Program) -> None:
+    """An export of two partitions: the second is a copy of the first."""
+    await make_trail(valkey, valkey_url, made)
     assert (await made("export", "out")).code == 0
     leaves = made.folder / "out/0/leaves.jsonl"
     leaves.write_text(leaves.read_text().replace('"outcome":"answered"', f'"outcome":"answered","usage":{USAGE}'))
     shutil.copytree(made.folder / "out" / "0", made.folder / "out" / "12")
-    return made
 
 
 def leaves_of(made: Program) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ from llmctx.connection import server_ms
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import origin_of
 from llmctx.trail.proof.request import Request
-from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker import requests
 from llmctx.worker.ask_owner import have_noted
 from llmctx.worker.home import TrailHome, open_home
@@ -28,7 +27,7 @@ async def notices(redis: Redis) -> list[str]:
 
 async def ask_again(redis: Redis, home: TrailHome, request: Request) -> None:
     """Put a signed request into the stream, and wait until the owner has taken it."""
-    fields = request.fields(load_or_make_writer(home.state_dir, home.instance.id), origin_of(home.instance.id, 0))
+    fields = request.fields(home.writer, origin_of(home.instance.id, 0))
     await redis.xadd(TICKS, fields)  # type: ignore[arg-type]
     await until(partial(is_taken, redis))
 
@@ -41,10 +40,9 @@ async def test_a_notice_is_appended_by_the_owner_and_without_one_by_whoever_asks
     redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     async with open_home(redis_url, tmp_path) as home:
-        writer = load_or_make_writer(tmp_path, home.instance.id)
-        first = await have_noted(home, 0, "alone", {"maintenance": {}}, writer)
+        first = await have_noted(home, 0, "alone", {"maintenance": {}})
         async with serving(redis, redis_url, tmp_path, ByRules()):
-            second = await have_noted(home, 0, "through the owner", {"maintenance": {}}, writer)
+            second = await have_noted(home, 0, "through the owner", {"maintenance": {}})
     assert await notices(redis) == ["alone", "through the owner"]
     assert first < second
 

@@ -35,6 +35,7 @@ from llmctx.cli.shared.options import (
     Sectors,
     bar_file_options,
     broker_terms,
+    option,
 )
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import settings_for
@@ -60,15 +61,9 @@ class _Session(NamedTuple):
 
 def backtest(
     bars: Annotated[Path, typer.Argument(help="CSV file of bars, as `llmctx feed` reads it.")],
-    prompt: Annotated[
-        list[str] | None,
-        typer.Option(help="A prompt that trades: NAME or NAME/vN. May be repeated.", show_default=False),
-    ] = None,
+    prompt: Annotated[list[str] | None, option(help="A prompt that trades: NAME or NAME/vN. May be repeated.")] = None,
     mandate: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FILE", help="A mandate to trade under, or: settings. May be repeated.", show_default=False
-        ),
+        list[str] | None, option(metavar="FILE", help="A mandate to trade under, or: settings. May be repeated.")
     ] = None,
     news: News = None,
     sectors: Sectors = None,

@@ -8,7 +8,18 @@ import typer
 
 from llmctx.cli.iterate.replay_options import ReplayOptions
 from llmctx.cli.shared.mandates import MandateFile, read_mandate
-from llmctx.cli.shared.options import AsJson, Endpoint, From, PromptsDir, RedisUrl, Since, StateDir, Until, parse_amount
+from llmctx.cli.shared.options import (
+    AsJson,
+    Endpoint,
+    From,
+    PromptsDir,
+    RedisUrl,
+    Since,
+    StateDir,
+    Until,
+    option,
+    parse_amount,
+)
 from llmctx.cli.shared.setup import settings_for
 from llmctx.cli.shared.sources import Selected, selection_of
 from llmctx.context.memory import MemoryLength
@@ -28,8 +39,7 @@ def replay(
     model: Annotated[str | None, typer.Option(help="Ask this model instead.")] = None,
     mandate: MandateFile = None,
     memory: Annotated[
-        str | None,
-        typer.Option(help="Let packages remember off, short or long, made of the records before.", show_default=False),
+        str | None, option(help="Let packages remember off, short or long, made of the records before.")
     ] = None,
     repeat: Annotated[int, typer.Option(help="Ask N times each, to tell noise from effect.", min=1)] = 1,
     symbol: Annotated[str | None, typer.Option(help="The same as symbol=... in SELECTION.")] = None,
@@ -40,9 +50,7 @@ def replay(
     limit: Annotated[int | None, typer.Option(help="The same as limit=...", min=1)] = None,
     concurrency: Annotated[int, typer.Option(help="How many calls are in flight at once.", min=1, max=1000)] = 8,
     budget_tokens: Annotated[int | None, typer.Option(help="Spend at most this many tokens.", min=1)] = None,
-    budget_cost: Annotated[
-        str | None, typer.Option(help="Spend at most this much, by the prices in the settings.", show_default=False)
-    ] = None,
+    budget_cost: Annotated[str | None, option(help="Spend at most this much, by the prices in the settings.")] = None,
     results: Annotated[
         Path | None, typer.Option("--out", help="The results file. Default: a file in the state directory.")
     ] = None,
@@ -50,9 +58,7 @@ def replay(
     batch: Annotated[
         Path | None, typer.Option(help="Ask nobody; write an OpenAI batch file, for replay in bulk at half the price.")
     ] = None,
-    answers: Annotated[
-        list[Path] | None, typer.Option(help="Take the answers from that batch's output.", show_default=False)
-    ] = None,
+    answers: Annotated[list[Path] | None, option(help="Take the answers from that batch's output.")] = None,
     prompts: PromptsDir = None,
     endpoint: Endpoint = None,
     redis_url: RedisUrl = None,

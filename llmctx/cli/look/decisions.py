@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 import typer
 
 from llmctx import clock
-from llmctx.cli.shared.options import TIME_FORMS, AsJson, From, RedisUrl, Since, StateDir, Until, parse_time
+from llmctx.cli.shared.options import TIME_FORMS, AsJson, From, RedisUrl, Since, StateDir, Until, option, parse_time
 from llmctx.cli.shared.output import out, print_json
 from llmctx.cli.shared.record_text import record_line
 from llmctx.cli.shared.setup import settings_for
@@ -37,8 +37,7 @@ def decisions(
     since: Since = None,
     until: Until = None,
     at: Annotated[
-        str | None,
-        typer.Option(help=f"Each symbol's verdict that was in force at this time: {TIME_FORMS}.", show_default=False),
+        str | None, option(help=f"Each symbol's verdict that was in force at this time: {TIME_FORMS}.")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="At most the newest N. Default: 20; with --json, --since or --until all.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llmctx.cli.shared.options import AsJson, Since, Until, parse_time
+from llmctx.cli.shared.options import AsJson, Since, Until, option, parse_time
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import settings_for
 from llmctx.clock import iso
@@ -22,21 +22,14 @@ def query(
         typer.Argument(metavar="QUERY", help="A shipped query, or a file that ends with .sql.", show_default=False),
     ] = None,
     where: Annotated[
-        str | None,
-        typer.Option(
-            "--from", metavar="PATH", help="The export or archive to read: a folder, or s3://...", show_default=False
-        ),
+        str | None, option("--from", metavar="PATH", help="The export or archive to read: a folder, or s3://...")
     ] = None,
     since: Since = None,
     until: Until = None,
     bars: Annotated[
-        list[Path] | None,
-        typer.Option(help="Bars for outcomes, as `llmctx feed` reads them; repeatable.", show_default=False),
+        list[Path] | None, option(help="Bars for outcomes, as `llmctx feed` reads them; repeatable.")
     ] = None,
-    results: Annotated[
-        list[Path] | None,
-        typer.Option(help="Results of `llmctx replay` for flips; repeatable.", show_default=False),
-    ] = None,
+    results: Annotated[list[Path] | None, option(help="Results of `llmctx replay` for flips; repeatable.")] = None,
     given: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A variable of the query; repeatable.")
     ] = None,

@@ -4,10 +4,8 @@ import asyncio
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from llmctx.cli.shared.decision_config import trail_rules
-from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir, Symbol
+from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir, Symbol, option
 from llmctx.cli.shared.output import coloured, escape, out, print_json
 from llmctx.cli.shared.setup import partitions_of, redis_of, settings_for
 from llmctx.clock import in_words, iso
@@ -27,9 +25,7 @@ _MAX_FACTS = 14
 
 def watch(
     symbol: Symbol,
-    seconds: Annotated[
-        float | None, typer.Option("--for", help="Stop after this many seconds.", show_default=False)
-    ] = None,
+    seconds: Annotated[float | None, option("--for", help="Stop after this many seconds.")] = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,
     as_json: AsJson = False,

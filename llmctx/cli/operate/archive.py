@@ -9,7 +9,7 @@ import typer
 
 from llmctx import clock
 from llmctx.cli.shared.long_running import beginning, end_on_sigterm
-from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
+from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir, option
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import home_of, redis_of, settings_for
 from llmctx.settings import Settings
@@ -32,21 +32,19 @@ def archive(
     ] = _KEPT,
     to: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--to",
             metavar="URL",
             help="A folder, or s3://, gs:// or az:// with a bucket. Also LLMCTX_ARCHIVE. Default: ./archive.",
-            show_default=False,
         ),
     ] = None,
     retain_until: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--retain-until",
             metavar="DATE",
             help="Let S3 retain what is written until this UTC date, by object lock in COMPLIANCE mode. Default: "
             "retention.locked_d days from now.",
-            show_default=False,
         ),
     ] = None,
     history: Annotated[
@@ -136,7 +134,6 @@ async def archive_trail(
     from llmctx.trail.proof.key import key_file, load_key
     from llmctx.trail.proof.notary_service import cover_and_read_key
     from llmctx.trail.proof.rotation import key_chain
-    from llmctx.trail.proof.writer import load_or_make_writer
     from llmctx.worker.ask_owner import note_and_trim
 
     found = []
@@ -144,18 +141,18 @@ async def archive_trail(
         await require_instance(redis)
         home = await home_of(settings, redis, url)
         instance, state_dir = home.instance, home.state_dir
-        key, writer = await cover_and_read_key(redis, instance, state_dir), load_or_make_writer(state_dir, instance.id)
+        key = await cover_and_read_key(redis, instance, state_dir)
         signing = load_key(state_dir, instance.id) if key_file(state_dir, instance.id).exists() else None
         place = open_place(to, retain_until_ms)
 
         async def trim(partition: int, archived: ArchivedRange) -> int:
-            return await note_and_trim(home, partition, archived, writer)
+            return await note_and_trim(home, partition, archived)
 
         with beginning(quiet=quiet) as begin:
             for partition in range(instance.partitions):
                 anchor = Anchor(anchor_directory(state_dir, instance.id, partition))
                 keys = key_chain(anchor.checkpoints(), key)
                 trail = Trail(redis, Log(redis, partition), anchor, instance.id, instance.partitions, keys, signing)
-                archiver = Archiver(trail, state_dir, place, writer, trim)
+                archiver = Archiver(trail, state_dir, place, home.writer, trim)
                 found += [segment async for segment in archiver.run(older_than_ms, keep, begin)]
     return found

@@ -55,13 +55,11 @@ async def erase_due(settings: Settings, *, apply: bool) -> "list[ErasedSegment]"
     from llmctx.ops.archive.erasing import Eraser
     from llmctx.trail.archive.place import open_place
     from llmctx.trail.log.instance import require_instance
-    from llmctx.trail.proof.writer import load_or_make_writer
 
     if settings.archive is None:
         raise ArchiveError("No archive is named.", "Name it with LLMCTX_ARCHIVE.")
     async with redis_of(settings) as (redis, url):
         await require_instance(redis)
         home = await home_of(settings, redis, url)
-        writer = load_or_make_writer(home.state_dir, home.instance.id)
-        eraser = Eraser(home, open_place(settings.archive), settings.retention, writer)
+        eraser = Eraser(home, open_place(settings.archive), settings.retention)
         return [segment async for segment in eraser.run(await server_ms(redis), apply=apply)]

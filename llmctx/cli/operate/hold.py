@@ -71,7 +71,6 @@ async def _hold(
     from llmctx.trail.archive.hold import Hold, new_id
     from llmctx.trail.archive.place import open_place
     from llmctx.trail.log.instance import require_instance
-    from llmctx.trail.proof.writer import load_or_make_writer
     from llmctx.worker.ask_owner import have_noted
 
     if settings.archive is None:
@@ -82,12 +81,11 @@ async def _hold(
         holds = holds_of(home, open_place(settings.archive))
         if asked is not None:
             by, why = await home.names.id_of(asked[0]), asked[1]
-            writer = load_or_make_writer(home.state_dir, home.instance.id)
             made = Hold.model_validate(
                 {"id": release or new_id(), "by": by, "why": why, "made_ms": await server_ms(redis), **where}
             )
             act = "released" if release else "added"
-            (holds.release if release else holds.add)(made, writer)
+            (holds.release if release else holds.add)(made, home.writer)
             said = made.model_dump(exclude_none=True) | {"act": act}
-            await have_noted(home, 0, f"hold {made.id} {act} by {by}: {why}", {"hold": said}, writer)
+            await have_noted(home, 0, f"hold {made.id} {act} by {by}: {why}", {"hold": said})
         return holds.active()

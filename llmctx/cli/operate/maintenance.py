@@ -112,14 +112,12 @@ async def _tried(work: Awaitable[_Result]) -> tuple[_Result, int]:
 
 async def _note(home: "TrailHome", did: list[_Result]) -> None:
     """Record in the trail what was done."""
-    from llmctx.trail.proof.writer import load_or_make_writer
     from llmctx.worker.ask_owner import have_noted
 
     if did:
         said = {each["step"]: {name: value for name, value in each.items() if name != "step"} for each in did}
         reason = "maintenance: " + ", ".join(f"{each['step']} {each['outcome']}" for each in did)
-        writer = load_or_make_writer(home.state_dir, home.instance.id)
-        await have_noted(home, 0, reason, {"maintenance": said}, writer)
+        await have_noted(home, 0, reason, {"maintenance": said})
 
 
 async def _archive(settings: Settings, quiet: bool) -> _Result:

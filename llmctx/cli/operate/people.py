@@ -73,7 +73,6 @@ async def _erase(settings: Settings, person: str, by: str, why: str) -> str:
     from llmctx.trail.log.entry import address
     from llmctx.trail.log.instance import require_instance
     from llmctx.trail.log.people import names_in
-    from llmctx.trail.proof.writer import load_or_make_writer
     from llmctx.worker.ask_owner import have_noted
 
     async with redis_of(settings) as (redis, url):
@@ -83,7 +82,6 @@ async def _erase(settings: Settings, person: str, by: str, why: str) -> str:
             raise LlmctxError(f"{person} has no name in the table.", "`llmctx people` lists the ids that have one.")
         said = {"id": person, "by": await home.names.id_of(by), "why": why}
         reason = f"the name of {person} was erased by {said['by']}: {why}"
-        writer = load_or_make_writer(home.state_dir, home.instance.id)
-        index = await have_noted(home, 0, reason, {"name_erased": said}, writer)
+        index = await have_noted(home, 0, reason, {"name_erased": said})
         await home.names.erase(person)
         return address(index, 0, home.instance.partitions)

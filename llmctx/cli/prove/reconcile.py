@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from llmctx import clock
-from llmctx.cli.shared.options import AsJson, From, RedisUrl, Since, StateDir, Until, parse_time
+from llmctx.cli.shared.options import AsJson, From, RedisUrl, Since, StateDir, Until, option, parse_time
 from llmctx.cli.shared.output import out, print_json
 from llmctx.cli.shared.reconciling import print_trade, trades_of
 from llmctx.cli.shared.setup import settings_for
@@ -22,9 +22,8 @@ def reconcile(
     until: Until = None,
     at: Annotated[
         str | None,
-        typer.Option(
-            help="Only what was decided or done in this minute: 14:59 on any day of the trail, or an ISO 8601 time.",
-            show_default=False,
+        option(
+            help="Only what was decided or done in this minute: 14:59 on any day of the trail, or an ISO 8601 time."
         ),
     ] = None,
     findings: Annotated[bool, typer.Option("--findings", help="Only what does not agree.")] = False,

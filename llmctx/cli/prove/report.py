@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from llmctx import clock
-from llmctx.cli.shared.options import From, MessagesAsJson, RedisUrl, StateDir
+from llmctx.cli.shared.options import From, MessagesAsJson, RedisUrl, StateDir, option
 from llmctx.cli.shared.output import escape, out
 from llmctx.cli.shared.setup import settings_for
 from llmctx.errors import ConsoleError
@@ -24,12 +24,9 @@ _DAY_MS = 86_400_000
 def report(
     html: Annotated[Path, typer.Option("--html", help="The file to write.")],
     address: Annotated[
-        str | None,
-        typer.Argument(metavar="ADDRESS", help="The record: INDEX, or P:INDEX. Leave it out with --day."),
+        str | None, typer.Argument(metavar="ADDRESS", help="The record: INDEX, or P:INDEX. Leave it out with --day.")
     ] = None,
-    day: Annotated[
-        str | None, typer.Option("--day", help="All records of this day in UTC, as 2026-03-02.", show_default=False)
-    ] = None,
+    day: Annotated[str | None, option("--day", help="All records of this day in UTC, as 2026-03-02.")] = None,
     where: From = None,
     redis_url: RedisUrl = None,
     state_dir: StateDir = None,

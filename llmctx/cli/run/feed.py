@@ -30,6 +30,7 @@ from llmctx.cli.shared.options import (
     StateDir,
     bar_file_options,
     broker_terms,
+    option,
     parse_number,
 )
 from llmctx.cli.shared.output import out, print_json
@@ -51,8 +52,7 @@ _MAX_SYMBOLS_NAMED = 12
 
 def feed(
     bars: Annotated[
-        Path,
-        typer.Argument(help="CSV or Parquet file of bars, columns by name; - reads JSON Lines from stdin."),
+        Path, typer.Argument(help="CSV or Parquet file of bars, columns by name; - reads JSON Lines from stdin.")
     ],
     news: News = None,
     speed: Annotated[
@@ -63,10 +63,9 @@ def feed(
     ] = False,
     adjust: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             help="A split, SYMBOL=RATIO in new shares for each old one: AAPL=7 or AAPL=7:1; 1 if the price did move. "
-            "May be repeated.",
-            show_default=False,
+            "May be repeated."
         ),
     ] = None,
     interval_s: IntervalS = None,

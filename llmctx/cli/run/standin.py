@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from llmctx.cli.shared.long_running import stop_signal
-from llmctx.cli.shared.options import MessagesAsJson
+from llmctx.cli.shared.options import MessagesAsJson, option
 from llmctx.cli.shared.output import out
 
 
@@ -15,10 +15,9 @@ def standin(
     latency_ms: Annotated[int, typer.Option(help="Milliseconds to wait before each answer.", min=0)] = 0,
     fault: Annotated[
         list[str] | None,
-        typer.Option(
+        option(
             help="NAME or NAME=RATE; may be repeated: http_429, http_500, quota, hang, disconnect, refusal, "
-            "truncated, filtered, prose, misfit, garbage, no_schema, no_temperature.",
-            show_default=False,
+            "truncated, filtered, prose, misfit, garbage, no_schema, no_temperature."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same faults.")] = 0,

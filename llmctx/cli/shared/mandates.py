@@ -1,6 +1,5 @@
 """`--mandate FILE`: another mandate than the one in the settings; and what limits changed, in words."""
 
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ from llmctx.decision.mandate.given import over_prudent
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.errors import LlmctxError
 from llmctx.replay.limit_changes import LimitChange
+from llmctx.toml_file import read_toml
 
 MandateFile = Annotated[
     Path | None,
@@ -26,7 +26,7 @@ def read_mandate(path: Path) -> Mandate:
     """
     remedy = "Write it as the table [mandate] of llmctx.toml; docs/mandate.md shows one."
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = read_toml(path)
         return Mandate.model_validate(over_prudent(found.get("mandate", found)))
     except ValidationError as error:
         problem = error.errors()[0]

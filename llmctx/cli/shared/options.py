@@ -1,6 +1,7 @@
 """Options and arguments that several commands share, and numbers read from text."""
 
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,6 +13,9 @@ from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
 if TYPE_CHECKING:
     from llmctx.flow.bar_file import BarFileOptions
 
+option = partial(typer.Option, show_default=False)
+"""An option whose help names its default, if it has one."""
+
 Symbol = Annotated[str, typer.Argument(help="The symbol, as in the key positions:active:SYMBOL.")]
 Address = Annotated[
     str,
@@ -22,37 +26,30 @@ Address = Annotated[
 ]
 TIME_FORMS = "7d, 2h or 15m ago; 14:31, the last one in UTC; or ISO 8601 with a zone"
 """How a time is written, wherever one is given."""
-Since = Annotated[
-    str | None, typer.Option("--since", help=f"Only packages of this time or later: {TIME_FORMS}.", show_default=False)
-]
-Until = Annotated[
-    str | None, typer.Option("--until", help=f"Only packages before this time: {TIME_FORMS}.", show_default=False)
-]
+Since = Annotated[str | None, option("--since", help=f"Only packages of this time or later: {TIME_FORMS}.")]
+Until = Annotated[str | None, option("--until", help=f"Only packages before this time: {TIME_FORMS}.")]
 From = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--from",
         metavar="PATH",
         help="Read an export or an archive (a folder, or s3://... for one in an object store) or a corpus (a file). "
         "Default: the trail in Redis.",
-        show_default=False,
     ),
 ]
 RedisUrl = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--redis-url",
         help="The server, redis://HOST:PORT/DB, or redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB; embedded:DIR "
         "starts one on the data in DIR while the command runs. Also LLMCTX_REDIS_URL. Default: redis://127.0.0.1:6379/0.",
-        show_default=False,
     ),
 ]
 StateDir = Annotated[
     Path | None,
-    typer.Option(
+    option(
         "--state-dir",
         help="The directory of the instance file, spool, anchor and keys. Also LLMCTX_STATE_DIR. Default: ./var.",
-        show_default=False,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs; messages on standard error too.")]
@@ -62,26 +59,16 @@ NewInstance = Annotated[
     bool, typer.Option("--new-instance", help="Start a new trail if the state directory belongs to another server.")
 ]
 PromptName = Annotated[
-    str | None,
-    typer.Option(
-        "--prompt", help="The prompt: NAME for its newest version, or NAME/vN. Also LLMCTX_PROMPT.", show_default=False
-    ),
+    str | None, option("--prompt", help="The prompt: NAME for its newest version, or NAME/vN. Also LLMCTX_PROMPT.")
 ]
-PromptsDir = Annotated[
-    Path | None,
-    typer.Option("--prompts", help="The folder of prompts. Default: the prompts shipped.", show_default=False),
-]
+PromptsDir = Annotated[Path | None, option("--prompts", help="The folder of prompts. Default: the prompts shipped.")]
 Endpoint = Annotated[
     str | None,
-    typer.Option(
-        "--endpoint",
-        help="Base URL of the endpoint, or the name of one of llm.endpoints. Also LLMCTX_LLM__BASE_URL.",
-        show_default=False,
+    option(
+        "--endpoint", help="Base URL of the endpoint, or the name of one of llm.endpoints. Also LLMCTX_LLM__BASE_URL."
     ),
 ]
-Model = Annotated[
-    str | None, typer.Option("--model", help="The model to ask. Also LLMCTX_LLM__MODEL.", show_default=False)
-]
+Model = Annotated[str | None, option("--model", help="The model to ask. Also LLMCTX_LLM__MODEL.")]
 News = Annotated[
     Path | None, typer.Option("--news", help="JSON Lines file of headlines: timestamp, symbol, headline, source, url.")
 ]
@@ -89,23 +76,13 @@ Sectors = Annotated[
     Path | None, typer.Option("--sectors", help='JSON file that maps symbols to sectors: {"AAPL": "technology", ...}.')
 ]
 IntervalS = Annotated[
-    int | None,
-    typer.Option(
-        "--interval-s", help="Length of a bar in seconds. Default: what the file shows.", min=1, show_default=False
-    ),
+    int | None, option("--interval-s", help="Length of a bar in seconds. Default: what the file shows.", min=1)
 ]
 BarsFormat = Annotated[
-    str | None,
-    typer.Option("--format", help="Layout of the file of bars. Default: what its columns show.", show_default=False),
+    str | None, option("--format", help="Layout of the file of bars. Default: what its columns show.")
 ]
-BarsSymbol = Annotated[
-    str | None,
-    typer.Option("--symbol", help="The symbol of a file whose columns do not name it.", show_default=False),
-]
-BarsZone = Annotated[
-    str | None,
-    typer.Option("--zone", help="Zone of times that name none: America/New_York.", show_default=False),
-]
+BarsSymbol = Annotated[str | None, option("--symbol", help="The symbol of a file whose columns do not name it.")]
+BarsZone = Annotated[str | None, option("--zone", help="Zone of times that name none: America/New_York.")]
 Exchange = Annotated[
     str,
     typer.Option(
@@ -127,35 +104,28 @@ def said_by(by: str, why: str) -> tuple[str, str]:
 
 Lot = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
         "--lot",
         help="The smallest quantity that the paper broker buys: 0.001, or SYMBOL=0.001; may be repeated. Default: 1, "
         "with --exchange always 0.0001.",
-        show_default=False,
     ),
 ]
 MinNotional = Annotated[
     list[str] | None,
-    typer.Option(
-        "--min-notional",
-        help="The least that a purchase must be worth: 10, or SYMBOL=10; may be repeated.",
-        show_default=False,
-    ),
+    option("--min-notional", help="The least that a purchase must be worth: 10, or SYMBOL=10; may be repeated."),
 ]
 MakerBps = Annotated[
     str | None,
-    typer.Option(
+    option(
         "--maker-bps",
         help="Cost of a fill at the target, which rests in the order book, in basis points. Default: --cost-bps.",
-        show_default=False,
     ),
 ]
 Leverage = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
         "--leverage",
         help="Trade perpetuals on isolated margin: 5, or SYMBOL=5; may be repeated. Default: paid in full.",
-        show_default=False,
     ),
 ]
 MaintenancePct = Annotated[

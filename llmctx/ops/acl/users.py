@@ -1,7 +1,6 @@
 """Users as lines of Redis: for a server's ACL file, or word by word for ACL SETUSER."""
 
 import hashlib
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple, Self
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, Valid
 from llmctx.errors import LlmctxError
 from llmctx.ops.acl.roles import CONNECT, Grant, Role, roles_for
 from llmctx.schema.mapping.sections import Sections
+from llmctx.toml_file import read_toml
 
 _SHOW = 'For example: [market-data] roles = ["collector"] password = "...". `llmctx acl` lists the roles.'
 
@@ -96,7 +96,7 @@ def _roles(name: str, entry: _Entry, roles: Mapping[str, Role]) -> tuple[Role, .
 
 def _read(file: Path) -> dict[str, _Entry]:
     try:
-        return _FILE.validate_python(tomllib.loads(file.read_text(encoding="utf-8")))
+        return _FILE.validate_python(read_toml(file))
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])

@@ -20,7 +20,6 @@ from llmctx.trail.archive.retention import Retention
 from llmctx.trail.proof.checkpoint import key_name_of, origin_of
 from llmctx.trail.proof.erasure import Erasure
 from llmctx.trail.proof.roster import Roster
-from llmctx.trail.proof.writer import Writer
 from llmctx.worker.ask_owner import have_forgotten, have_noted
 from llmctx.worker.home import TrailHome
 
@@ -51,11 +50,10 @@ def holds_of(home: TrailHome, place: Place) -> Holds:
 class Eraser:
     """Erases what is past its time in the archive of one trail."""
 
-    def __init__(self, home: TrailHome, place: Place, retention: Retention, writer: Writer) -> None:
+    def __init__(self, home: TrailHome, place: Place, retention: Retention) -> None:
         self._home = home
         self._place = place
         self._retention = retention
-        self._writer = writer
         self._holds = holds_of(home, place)
 
     async def run(self, now_ms: int, *, apply: bool) -> AsyncIterator[ErasedSegment]:
@@ -83,7 +81,7 @@ class Eraser:
     async def _forget_spooled(self, partition: int, below: int) -> None:
         """Take the records of erased segments out of the spool as well, which still has their evidence."""
         try:
-            await have_forgotten(self._home, partition, below, self._writer)
+            await have_forgotten(self._home, partition, below)
         except RequestError as error:
             _log.warning(
                 f"The spool of partition {partition} in {self._home.state_dir} still has records below {below}: "
@@ -105,7 +103,7 @@ class Eraser:
             return any(each.holds(symbol, time_ms) for each in held)
 
         def sign(erasure: Erasure) -> Erasure:
-            return erasure.signed(self._writer, origin)
+            return erasure.signed(self._home.writer, origin)
 
         erased = eraser.erase(pieces, is_held, sign, now_ms) if pieces else None
         if erased is None:
@@ -119,7 +117,7 @@ class Eraser:
             "pieces": list(pieces),
             "manifest": canonical.sha256(erased.manifest.raw),
         }
-        await have_noted(self._home, segment.partition, reason, {"erased": said}, self._writer)
+        await have_noted(self._home, segment.partition, reason, {"erased": said})
         reached("erased_noted")
         eraser.put_in_force(erased)
         return erased.records

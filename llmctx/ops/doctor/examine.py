@@ -1,6 +1,7 @@
 """The whole examination: every check in turn; what cannot be asked is unknown, and never keeps the others back."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 from redis.exceptions import ConnectionError as NoConnectionError
 from redis.exceptions import MasterDownError, NoPermissionError, ReadOnlyError
@@ -86,9 +87,10 @@ async def examine_subject(subject: Subject) -> AsyncIterator[Finding]:
 
 async def _found(check: Check, subject: Subject) -> Finding:
     try:
-        return await check(subject)
+        finding = await check(subject)
     except Exception as error:  # noqa: BLE001  a server of others may reply anything, and the other checks must go on
-        return unknown(check.__name__, *_why(error))
+        finding = unknown(*_why(error))
+    return replace(finding, name=check.__name__)
 
 
 def _why(error: Exception) -> tuple[str, str]:
@@ -114,4 +116,4 @@ async def _has_trail(subject: Subject) -> bool:
 
 def unreachable(error: ServerError) -> Finding:
     """The finding that no usable server answers."""
-    return red("server", error.what, "Nothing is read, decided or recorded.", error.do)
+    return replace(red(error.what, "Nothing is read, decided or recorded.", error.do), name="server")

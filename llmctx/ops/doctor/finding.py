@@ -1,6 +1,6 @@
 """A finding: what one check of the doctor found out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -19,8 +19,8 @@ class Level(StrEnum):
 class Finding:
     """What one check found out."""
 
-    name: str
-    """The check's name."""
+    name: str = field(default="", kw_only=True)
+    """The check's name, which the examination gives it."""
     level: Level
     """How bad it is."""
     what: str
@@ -31,24 +31,24 @@ class Finding:
     """What to do about it; empty if all is in order."""
 
 
-def green(name: str, what: str) -> Finding:
+def green(what: str) -> Finding:
     """The finding that all is in order."""
-    return Finding(name, Level.GREEN, what)
+    return Finding(Level.GREEN, what)
 
 
-def amber(name: str, what: str, consequence: str, do: str) -> Finding:
+def amber(what: str, consequence: str, do: str) -> Finding:
     """The finding that something will hurt."""
-    return Finding(name, Level.AMBER, what, consequence, do)
+    return Finding(Level.AMBER, what, consequence, do)
 
 
-def red(name: str, what: str, consequence: str, do: str) -> Finding:
+def red(what: str, consequence: str, do: str) -> Finding:
     """The finding that something hurts now."""
-    return Finding(name, Level.RED, what, consequence, do)
+    return Finding(Level.RED, what, consequence, do)
 
 
-def unknown(name: str, why: str, do: str) -> Finding:
+def unknown(why: str, do: str) -> Finding:
     """The finding that nothing can be said, which is never green."""
-    return amber(name, f"unknown: {why}", "Nobody would notice if this went wrong.", do)
+    return amber(f"unknown: {why}", "Nobody would notice if this went wrong.", do)
 
 
 def worst(findings: list[Finding]) -> Level:

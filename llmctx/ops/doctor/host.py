@@ -29,9 +29,8 @@ async def clock_skew(subject: Subject) -> Finding:
     skew_ms = abs(server_now_ms - (sent_ms + received_ms) // 2)
     what = f"{skew_ms} ms between server and host"
     if skew_ms < AMBER_SKEW_MS:
-        return green("clock_skew", what)
+        return green(what)
     return (red if skew_ms >= RED_SKEW_MS else amber)(
-        "clock_skew",
         what,
         "Ages follow the server's clock: what collectors of this host write is judged too old or too new.",
         "Synchronise both machines with UTC.",
@@ -43,26 +42,24 @@ async def disk(subject: Subject) -> Finding:
     folder = subject.places.state_dir
     if not folder.is_dir():
         do = "Name the --state-dir of the trail, or run the doctor on the worker's machine."
-        return unknown("disk", f"there is no {folder} here", do)
+        return unknown(f"there is no {folder} here", do)
     free = shutil.disk_usage(folder).free
     sizes = {name: _size(folder / name) for name in ("spool", "anchor")}
     what = (
         ", ".join(f"{name} {size / 2**20:,.1f} MB" for name, size in sizes.items()) + f", {free / 2**30:,.1f} GB free"
     )
     if not os.access(folder, os.W_OK | os.X_OK):
-        return red("disk", f"{folder} cannot be written by this user", _UNPUBLISHED, "Run it as the worker's user.")
+        return red(f"{folder} cannot be written by this user", _UNPUBLISHED, "Run it as the worker's user.")
     instance = await subject.instance()
     if instance is not None and read_state_instance(folder) == instance and not (folder / "spool").is_dir():
         return red(
-            "disk",
             f"{folder} has no spool",
             "What Redis forgets cannot be refilled.",
             "Restore the folder from a backup, or start `llmctx run`, which begins a new one.",
         )
     if free >= AMBER_FREE:
-        return green("disk", what)
+        return green(what)
     return (red if free < RED_FREE else amber)(
-        "disk",
         what,
         _UNPUBLISHED,
         f"Free space on the disk of {folder}, or move it.",
@@ -77,11 +74,10 @@ async def key(subject: Subject) -> Finding:
     """Whether the instance key is here, and for its owner alone."""
     instance = await subject.instance()
     if instance is None:
-        return green("key", "none yet; it is made with the trail")
+        return green("none yet; it is made with the trail")
     path = key_file(subject.places.state_dir, instance.id)
     if not path.is_file():
         return amber(
-            "key",
             f"{path} is missing",
             "Nothing signs checkpoints, unless `llmctx notary` runs with another state directory.",
             "Restore it from where you keep it (docs/operations.md, Keys); or run the doctor where the notary runs.",
@@ -89,12 +85,11 @@ async def key(subject: Subject) -> Finding:
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
         return red(
-            "key",
             f"{path} has mode {mode:o}",
             "Other users of this machine can read it and sign what they like.",
             f"Run `chmod 600 {path}`, and take the key for stolen if you do not trust them all.",
         )
-    return green("key", f"{path.name}, for its owner alone")
+    return green(f"{path.name}, for its owner alone")
 
 
 async def backup(subject: Subject) -> Finding:
@@ -105,15 +100,15 @@ async def backup(subject: Subject) -> Finding:
     try:
         made = [found for found in backups_in(folder) if instance is None or found.manifest.instance == instance.id]
     except (BackupError, OSError) as error:
-        return red("backup", str(error).partition("\n")[0], consequence, do)
+        return red(str(error).partition("\n")[0], consequence, do)
     failed = max((path.name for path in folder.glob(f"*{BAD}")), default="") if folder.is_dir() else ""
     if not made:
-        return red("backup", f"none of this trail in {folder}", consequence, do)
+        return red(f"none of this trail in {folder}", consequence, do)
     newest = made[-1]
     if failed > newest.folder.name:
-        return red("backup", f"{failed}: its proof failed", consequence, "Run `llmctx backup` again; it says why.")
+        return red(f"{failed}: its proof failed", consequence, "Run `llmctx backup` again; it says why.")
     age_ms = clock.now_ms() - newest.manifest.made_ms
     what = f"{newest.folder} is {clock.in_words(max(0, age_ms))} old"
     if age_ms < AMBER_BACKUP_MS:
-        return green("backup", what)
-    return (red if age_ms >= RED_BACKUP_MS else amber)("backup", what, "What came later exists only here.", do)
+        return green(what)
+    return (red if age_ms >= RED_BACKUP_MS else amber)(what, "What came later exists only here.", do)

@@ -24,19 +24,17 @@ async def lifetimes(subject: Subject) -> Finding:
                 lasting += [key.decode(errors="replace") for key, ttl in ttls.items() if ttl == -1]
     if expiring:
         return red(
-            "lifetimes",
             f"{len(expiring)} positions or their monitoring have a TTL: {', '.join(expiring[:3])}",
             "When it ends, or when memory is full, nothing watches these positions any more.",
             "Run `redis-cli PERSIST KEY` for each, and find out what set it.",
         )
     if lasting:
         return amber(
-            "lifetimes",
             f"{len(lasting)} live keys have no TTL: {', '.join(lasting[:3])}",
             "They never expire and are never evicted: memory that the trail cannot have.",
             "Run `llmctx cleanup` daily, or let the collector set a TTL.",
         )
-    return green("lifetimes", "live keys expire, positions do not")
+    return green("live keys expire, positions do not")
 
 
 async def live_values(subject: Subject) -> Finding:
@@ -46,12 +44,11 @@ async def live_values(subject: Subject) -> Finding:
     if invalid:
         reason = next(reason for count in counts for reason in count.reasons)
         return amber(
-            "live_values",
             f"{invalid} are malformed: {reason}",
             "Decisions are made without them; without price or position none is made.",
             "`llmctx keys` names them, `llmctx schema` their form: correct the collector, or the mapping.",
         )
-    return green("live_values", f"{sum(count.keys for count in counts):,} keys, all well-formed")
+    return green(f"{sum(count.keys for count in counts):,} keys, all well-formed")
 
 
 def _families(sections: Sections | None) -> list[Family]:

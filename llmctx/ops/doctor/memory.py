@@ -30,9 +30,9 @@ async def eviction(subject: Subject) -> Finding:
     policy = str((await subject.info())["maxmemory_policy"])
     do = "Run `redis-cli CONFIG SET maxmemory-policy volatile-lru`, and write it in redis.conf."
     if policy.startswith("allkeys-"):
-        return red("eviction", policy, "A full server evicts the trail and the positions.", do)
+        return red(policy, "A full server evicts the trail and the positions.", do)
     consequence = _EVICTIONS.get(policy, "A full server may evict live keys that were just read, and keep idle ones.")
-    return amber("eviction", policy, consequence, do) if consequence else green("eviction", policy)
+    return amber(policy, consequence, do) if consequence else green(policy)
 
 
 async def memory(subject: Subject) -> Finding:
@@ -40,37 +40,36 @@ async def memory(subject: Subject) -> Finding:
     found = await subject.memory()
     if not found.limit:
         return red(
-            "memory",
             f"{found.used / 2**20:.0f} MB in use without any maxmemory",
             "The server grows until the system kills it.",
             "Run `redis-cli CONFIG SET maxmemory 2gb`, and write it in redis.conf.",
         )
     if found.is_full():
-        return red("memory", str(found), "No tick is taken: the server would evict live keys for the trail.", _ROOM)
+        return red(str(found), "No tick is taken: the server would evict live keys for the trail.", _ROOM)
     if found.lasting_percent >= WARNING_PERCENT:
-        return amber("memory", str(found), f"From {FULL_PERCENT}% on no tick is taken.", _ROOM)
-    return green("memory", str(found))
+        return amber(str(found), f"From {FULL_PERCENT}% on no tick is taken.", _ROOM)
+    return green(str(found))
 
 
 async def days_until_full(subject: Subject) -> Finding:
     """For how many days the memory lasts at the rate of the last day: bytes a record times records a day."""
-    name, found, instance = "days_until_full", await subject.memory(), await subject.instance()
+    found, instance = await subject.memory(), await subject.instance()
     recent = await subject.recent()
     if not found.limit or instance is None or not recent:
-        return unknown(name, "there is no maxmemory, or no record yet", "Ask again once it runs.")
+        return unknown("there is no maxmemory, or no record yet", "Ask again once it runs.")
     now_ms = await server_ms(subject.redis)
     per_day = 0.0
     for log in subject.logs(instance):
         per_day += await _per_day(log, now_ms)
     if not per_day:
-        return unknown(name, "the trail is younger than ten minutes, or idle for a day", "Ask again later.")
+        return unknown("the trail is younger than ten minutes, or idle for a day", "Ask again later.")
     size = fmean(len(entry.packed) + len(entry.proof) for entry in recent) + OVERHEAD_BYTES
     days = max(0.0, found.limit * FULL_PERCENT / 100 - found.lasting) / (size * per_day)
     what = f"{days:,.0f} days, at {per_day:,.0f} records a day of {size:,.0f} bytes"
     if days < AMBER_DAYS:
         finding = red if days < RED_DAYS else amber
-        return finding(name, what, f"Then {FULL_PERCENT}% cannot expire, and no more tick is taken.", _ROOM)
-    return green(name, what)
+        return finding(what, f"Then {FULL_PERCENT}% cannot expire, and no more tick is taken.", _ROOM)
+    return green(what)
 
 
 async def _per_day(log: Log, now_ms: int) -> float:
@@ -92,15 +91,14 @@ async def hits(subject: Subject) -> Finding:
     share = 100 * found / (found + missed) if found + missed else 0.0
     what = f"{share:.0f}% of {found + missed:,} lookups since the server started"
     if found + missed < _MIN_LOOKUPS:
-        return unknown("hits", f"{found + missed:,} lookups so far, too few to judge by", "Ask again under load.")
+        return unknown(f"{found + missed:,} lookups so far, too few to judge by", "Ask again under load.")
     if found < missed:
         return amber(
-            "hits",
             what,
             "Most sections that decisions ask for are missing: collectors are down, or keys expire too early.",
             "`llmctx keys` counts what is there; `llmctx cleanup` gives keys their TTL.",
         )
-    return green("hits", what)
+    return green(what)
 
 
 async def evictions(subject: Subject) -> Finding:
@@ -108,12 +106,11 @@ async def evictions(subject: Subject) -> Finding:
     evicted = int((await subject.info())["evicted_keys"])
     if evicted:
         return amber(
-            "evictions",
             f"{evicted:,} keys since the server started",
             "Decisions were made without these live values.",
             f"{_ROOM} `redis-cli CONFIG RESETSTAT` begins to count anew.",
         )
-    return green("evictions", "no key was evicted")
+    return green("no key was evicted")
 
 
 async def expiring_trail(subject: Subject) -> Finding:
@@ -121,9 +118,8 @@ async def expiring_trail(subject: Subject) -> Finding:
     found = await expiring_keys(subject.redis)
     if found:
         return red(
-            "expiring_trail",
             f"{len(found)} keys of the trail have a TTL: {', '.join(found[:3])}",
             "They will be lost.",
             "Run `redis-cli PERSIST KEY` for each, and find out what set it: llmctx sets none.",
         )
-    return green("expiring_trail", "no key of the trail has a TTL")
+    return green("no key of the trail has a TTL")

@@ -19,12 +19,12 @@ async def calls(subject: Subject) -> Finding:
         else:
             count.succeed()
     if not count.calls:
-        return amber("calls", "unknown: the newest records made no call", "Nobody would notice a dead endpoint.", _TRY)
+        return amber("unknown: the newest records made no call", "Nobody would notice a dead endpoint.", _TRY)
     if count.in_a_row:
         finding = red if count.in_a_row >= MAX_CONSECUTIVE_FAILURES else amber
         what = f"the last {count.in_a_row} of {count.calls} failed: {count.last}"
-        return finding("calls", what, "The guardrails alone decide.", count.remedy)
-    return green("calls", f"{count.calls - count.failed} of the newest {count.calls} succeeded, the last one too")
+        return finding(what, "The guardrails alone decide.", count.remedy)
+    return green(f"{count.calls - count.failed} of the newest {count.calls} succeeded, the last one too")
 
 
 _TRY = "Make one: `llmctx decide SYMBOL`."
@@ -42,14 +42,13 @@ async def templates(subject: Subject) -> Finding:
         try:
             here = load_template(subject.places.prompts, ref).sha256
         except TemplateError as error:
-            return amber("templates", error.what, "The workers have other prompts than this host.", error.do)
+            return amber(error.what, "The workers have other prompts than this host.", error.do)
         if here != digest:
             return red(
-                "templates",
                 f"{ref} was used with the digest {digest[:12]}, here it has {here[:12]}",
                 consequence,
                 "Put the file back (its source is a blob of the trail), and add a new version beside it.",
             )
     if not used:
-        return amber("templates", "unknown: the newest records have no prompt", consequence, _TRY)
-    return green("templates", f"{', '.join(sorted(ref for ref, _ in used))}: unchanged since they were used")
+        return amber("unknown: the newest records have no prompt", consequence, _TRY)
+    return green(f"{', '.join(sorted(ref for ref, _ in used))}: unchanged since they were used")

@@ -28,7 +28,7 @@ _LOOPBACK = ("127.", "::1", "-::1", "localhost")
 
 async def server(subject: Subject) -> Finding:
     """Whether a server of a version that is good enough answers; `check` refuses all others."""
-    return green("server", f"{await check(subject.redis, subject.url)} at {without_password(subject.url)}")
+    return green(f"{await check(subject.redis, subject.url)} at {without_password(subject.url)}")
 
 
 async def role(subject: Subject) -> Finding:
@@ -36,7 +36,6 @@ async def role(subject: Subject) -> Finding:
     info = await subject.info()
     if info["role"] in ("slave", "replica"):
         return red(
-            "role",
             f"a replica of {info.get('master_host')}:{info.get('master_port')}, link {info.get('master_link_status')}",
             "It refuses every write, so nothing is recorded.",
             "Name the primary with --redis-url; after a failover that stopped half-way, `redis-cli REPLICAOF NO ONE`.",
@@ -45,12 +44,11 @@ async def role(subject: Subject) -> Finding:
     wanted = int((await subject.config()).get("min-replicas-to-write", "0"))
     if (good := int(info.get("min_slaves_good_slaves", replicas))) < wanted:
         return red(
-            "role",
             f"primary with {good} replicas that keep up, but min-replicas-to-write is {wanted}",
             "It refuses every write, so nothing is recorded.",
             "Bring the replicas back, or lower min-replicas-to-write.",
         )
-    return green("role", f"primary with {replicas} replicas")
+    return green(f"primary with {replicas} replicas")
 
 
 async def connections(subject: Subject) -> Finding:
@@ -60,7 +58,6 @@ async def connections(subject: Subject) -> Finding:
     what = f"{used:,} of {most:,}, {rejected:,} were refused since the server started"
     if rejected or used > most * MAX_CONNECTED_SHARE:
         return amber(
-            "connections",
             what,
             "A worker that cannot connect decides nothing, and another one cannot take over.",
             "See `redis-cli CLIENT LIST` for who holds them; raise maxclients.",
@@ -68,12 +65,11 @@ async def connections(subject: Subject) -> Finding:
     for field, setting in _CLOSED.items():
         if closed := int(info.get(field, 0)):
             return amber(
-                "connections",
                 f"{closed:,} were closed by {setting} since the server started",
                 "Whoever asks for that much is cut off each time: a worker, a backup, this doctor.",
                 f"See the server's log for whom it closed; raise {setting}.",
             )
-    return green("connections", what)
+    return green(what)
 
 
 async def exposure(subject: Subject) -> Finding:
@@ -81,18 +77,18 @@ async def exposure(subject: Subject) -> Finding:
     config = await subject.config()
     bind = config.get("bind", "").split()
     if bind and all(address.startswith(_LOOPBACK) for address in bind):
-        return green("exposure", "it listens on this machine alone")
+        return green("it listens on this machine alone")
     where = f"it listens on {' '.join(bind) or 'every address'}"
     if not await _lets_strangers_in(subject):
-        return green("exposure", f"{where} and refuses whoever names no user")
+        return green(f"{where} and refuses whoever names no user")
     do = (
         "Bind it to 127.0.0.1; or give every program its user and turn the default one off (docs/operations/access.md)."
     )
     if config.get("protected-mode") == "yes" and not config.get("requirepass"):
         shown = f"{where} and asks for no password; protected-mode refuses other machines"
-        return amber("exposure", shown, "One setting alone keeps others out.", do)
+        return amber(shown, "One setting alone keeps others out.", do)
     shown = f"{where} and asks for no password"
-    return red("exposure", shown, "Whoever reaches the port can read, change and delete everything.", do)
+    return red(shown, "Whoever reaches the port can read, change and delete everything.", do)
 
 
 async def _lets_strangers_in(subject: Subject) -> bool:
@@ -113,7 +109,6 @@ async def persistence(subject: Subject) -> Finding:
     info = await subject.info()
     if not info["aof_enabled"]:
         return red(
-            "persistence",
             "appendonly is off",
             "A restart loses live keys, positions and ticks; the trail comes back only from the spool or a backup.",
             "Run `redis-cli CONFIG SET appendonly yes`, and write it in redis.conf.",
@@ -121,12 +116,11 @@ async def persistence(subject: Subject) -> Finding:
     for field, what in (("aof_last_write_status", "write to"), ("aof_last_bgrewrite_status", "rewrite of")):
         if info.get(field) != "ok":
             return red(
-                "persistence",
                 f"the last {what} the append-only file failed",
                 "The server refuses writes, or its file grows until the disk is full.",
                 "See the server's log and the free space of its disk.",
             )
-    return green("persistence", "the append-only file is written")
+    return green("the append-only file is written")
 
 
 async def last_save(subject: Subject) -> Finding:
@@ -135,7 +129,6 @@ async def last_save(subject: Subject) -> Finding:
     age_ms = clock.now_ms() - 1000 * int(info["rdb_last_save_time"])
     if info.get("rdb_last_bgsave_status") != "ok":
         return red(
-            "last_save",
             "the last snapshot failed",
             "With save points set the server refuses writes; `llmctx backup` cannot use BGSAVE.",
             "See the server's log, the free space of its disk, and vm.overcommit_memory.",
@@ -143,13 +136,12 @@ async def last_save(subject: Subject) -> Finding:
     changes = int(info.get("rdb_changes_since_last_save", 0))
     if not info["aof_enabled"] and changes:
         return red(
-            "last_save",
             f"{changes:,} changes since the last snapshot, {clock.in_words(age_ms)} ago, and no append-only file",
             "They are lost if the server dies now.",
             "Run `redis-cli CONFIG SET appendonly yes`.",
         )
     since = "the append-only file has what came later" if info["aof_enabled"] else "nothing changed since"
-    return green("last_save", f"{clock.in_words(age_ms)} ago; {since}")
+    return green(f"{clock.in_words(age_ms)} ago; {since}")
 
 
 async def fsync(subject: Subject) -> Finding:
@@ -157,12 +149,11 @@ async def fsync(subject: Subject) -> Finding:
     delayed = int((await subject.info()).get("aof_delayed_fsync", 0))
     if delayed:
         return amber(
-            "fsync",
             f"{delayed:,} delayed since the server started",
             "The disk is too slow: every write waits for it, and a crash loses more than a second.",
             "Move the append-only file to a faster disk, away from the state directory.",
         )
-    return green("fsync", "none was delayed")
+    return green("none was delayed")
 
 
 async def latency(subject: Subject) -> Finding:
@@ -174,16 +165,15 @@ async def latency(subject: Subject) -> Finding:
         if "p99" in statistics.get(name := f"latency_percentiles_usec_{verb}", {})
     }
     if not found:
-        return unknown("latency", "no function was called yet, or latency-tracking is off", "Ask again under load.")
+        return unknown("no function was called yet, or latency-tracking is off", "Ask again under load.")
     what = ", ".join(f"{verb} p99 {ms:.1f} ms" for verb, ms in found.items())
     if max(found.values()) > MAX_CALL_MS:
         return amber(
-            "latency",
             what,
             "Each tick waits for three such calls, and everything else waits meanwhile.",
             "See `redis-cli SLOWLOG GET`; give the server a core of its own, and large values less room.",
         )
-    return green("latency", what)
+    return green(what)
 
 
 async def stalls(subject: Subject) -> Finding:
@@ -201,11 +191,10 @@ async def stalls(subject: Subject) -> Finding:
     ]
     if found:
         return amber(
-            "stalls",
             f"{len(found)} in the last hour: {', '.join(found[:3])}",
             "The server runs one command at a time: every tick waited as long.",
             "See `redis-cli SLOWLOG GET` and `redis-cli LATENCY LATEST` for who sent them.",
         )
     if (await subject.config()).get("slowlog-log-slower-than", "").startswith("-"):
-        return unknown("stalls", "the slow log is off", "Run `redis-cli CONFIG SET slowlog-log-slower-than 10000`.")
-    return green("stalls", f"no command took more than {MAX_STALL_MS} ms in the last hour")
+        return unknown("the slow log is off", "Run `redis-cli CONFIG SET slowlog-log-slower-than 10000`.")
+    return green(f"no command took more than {MAX_STALL_MS} ms in the last hour")

@@ -40,9 +40,8 @@ def _drift(name: str, wanted: str, path: Path) -> Callable[[Subject], Awaitable[
     async def drift(subject: Subject) -> Finding:
         live = (await subject.config()).get(name)
         if live is not None and _plain(live) == _plain(wanted):
-            return green(drift.__name__, f"{wanted}, as {path.name} says")
+            return green(f"{wanted}, as {path.name} says")
         return amber(
-            drift.__name__,
             f"{live or 'nothing'}, but {path.name} says {wanted}",
             _CONSEQUENCES.get(name, "The server does not do what its file says, or will do so only after a restart."),
             f"Run `redis-cli CONFIG SET {name} {wanted}`; or write the live value in your file and name that with "

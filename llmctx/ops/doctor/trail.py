@@ -29,19 +29,18 @@ async def instance(subject: Subject) -> Finding:
     """Whether server and state directory belong to the same trail."""
     found = await subject.instance()
     if found is None:
-        return amber("instance", "no trail yet", "Nothing is recorded.", _RUN)
+        return amber("no trail yet", "Nothing is recorded.", _RUN)
     try:
         here = check_state_instance(subject.places.state_dir, found)
     except InstanceError as error:
-        return red("instance", error.what, "No worker starts with this state directory.", error.do)
+        return red(error.what, "No worker starts with this state directory.", error.do)
     if here is None:
         return amber(
-            "instance",
             f"{found.id}, but {subject.places.state_dir} belongs to no trail",
             "Spool, anchor and key of the trail are not examined.",
             "Name its --state-dir, or run the doctor on the worker's machine.",
         )
-    return green("instance", f"{found.id}, {found.partitions} partitions")
+    return green(f"{found.id}, {found.partitions} partitions")
 
 
 async def functions(subject: Subject) -> Finding:
@@ -49,7 +48,6 @@ async def functions(subject: Subject) -> Finding:
     foreign = await foreign_libraries(subject.redis)
     if foreign:
         return red(
-            "functions",
             f"not ours, under names of ours: {', '.join(foreign)}",
             "They may change what is read and recorded.",
             "Run `llmctx verify`, see who may load functions (docs/threat-model.md); a running worker deletes them.",
@@ -57,12 +55,11 @@ async def functions(subject: Subject) -> Finding:
     loaded = await own_libraries(subject.redis)
     if not any(name.startswith("llmctx_append_") for name in loaded):
         return amber(
-            "functions",
             "the function that appends records is not loaded",
             "It is loaded at the first append, which fails if FUNCTION LOAD is forbidden there.",
             f"{_RUN} If it is running, another version of llmctx serves this trail.",
         )
-    return green("functions", f"{len(loaded)} loaded, as this version has them")
+    return green(f"{len(loaded)} loaded, as this version has them")
 
 
 async def leases(subject: Subject) -> Finding:
@@ -73,11 +70,9 @@ async def leases(subject: Subject) -> Finding:
         waiting = sum(partition["backlog"] for partition in free)
         finding = red if waiting else amber
         names = ", ".join(str(partition["partition"]) for partition in free)
-        return finding(
-            "leases", f"nobody holds partition {names}", f"No tick is decided meanwhile; waiting: {waiting}.", _RUN
-        )
+        return finding(f"nobody holds partition {names}", f"No tick is decided meanwhile; waiting: {waiting}.", _RUN)
     owners = sorted({partition["owner"] for partition in partitions})
-    return green("leases", f"{len(partitions)} partitions held by {', '.join(owners)}")
+    return green(f"{len(partitions)} partitions held by {', '.join(owners)}")
 
 
 async def backlog(subject: Subject) -> Finding:
@@ -90,10 +85,9 @@ async def backlog(subject: Subject) -> Finding:
     pending = sum(partition["pending"] for partition in await subject.partitions())
     what = f"{waiting:,} ticks wait, {pending:,} of them are being decided"
     if oldest_ms < AMBER_WAIT_MS:
-        return green("backlog", what)
+        return green(what)
     finding = red if oldest_ms >= RED_WAIT_MS else amber
     return finding(
-        "backlog",
         f"{what}; the oldest for {clock.in_words(oldest_ms)}",
         "Decisions come late, stops too.",
         "See owners and the last failure in `llmctx status`; raise concurrency, or start more workers.",
@@ -105,10 +99,9 @@ async def dead_letters(subject: Subject) -> Finding:
     recent, found = await subject.recent(), await subject.instance()
     dead = [entry for entry in recent if entry.record["kind"] == "dead_letter"]
     if not dead or found is None:
-        return green("dead_letters", f"none among the newest {len(recent)} records")
+        return green(f"none among the newest {len(recent)} records")
     where = address(dead[0].index, dead[0].partition, found.partitions)
     return red(
-        "dead_letters",
         f"{len(dead)} among the newest {len(recent)} records: {dead[0].record['verdict']['reason']}",
         "These ticks got no decision, at best the guardrails' verdict.",
         f"See `llmctx show {where}` and the worker's messages of that time.",
@@ -120,33 +113,30 @@ async def incidents(subject: Subject) -> Finding:
     partitions = await subject.partitions()
     if stops := [symbol for partition in partitions for symbol in partition["unconfirmed_stops"]]:
         return red(
-            "incidents",
             f"a stop waits in {', '.join(stops)}",
             "The position is held below its stop.",
             "Look at the price now: `llmctx confirm SYMBOL` if it is right, correct it if not.",
         )
     if unreadable := [line for partition in partitions for line in partition["unreadable"]]:
-        return red("incidents", unreadable[0], f"{len(unreadable)} records prove nothing.", TO_DO)
+        return red(unreadable[0], f"{len(unreadable)} records prove nothing.", TO_DO)
     if repairs := sum(sum(partition["repairs"].values()) for partition in partitions):
         return amber(
-            "incidents",
             f"{repairs} foreign entries were removed",
             "Somebody else writes to this server.",
             "Run `llmctx verify`, and give every program its own ACL user (docs/threat-model.md).",
         )
-    return green("incidents", "no stop waits, every record can be read, nobody else wrote")
+    return green("no stop waits, every record can be read, nobody else wrote")
 
 
 async def halts(subject: Subject) -> Finding:
     """Whether everything or a symbol is halted."""
     if found := await halted(subject.redis):
         return amber(
-            "halts",
             f"halted: {', '.join(found)}",
             "No new risk is taken there and no model is asked; exits stay possible.",
             "`llmctx resume` once the reason is gone; `llmctx decisions --kind notice` says who halted it and why.",
         )
-    return green("halts", "nothing is halted")
+    return green("nothing is halted")
 
 
 async def checkpoints(subject: Subject) -> Finding:
@@ -166,16 +156,16 @@ async def checkpoint_of(log: Log, now_ms: int) -> Finding:
     if note is None:
         what = f"none over {size} records"
         is_new = not size or now_ms - await _oldest_ms(log) < AMBER_UNSIGNED_MS
-        return green("checkpoints", what) if is_new else red("checkpoints", what, unsigned, do)
+        return green(what) if is_new else red(what, unsigned, do)
     try:
         checkpoint = read_note(note)
     except CheckpointError as error:
-        return red("checkpoints", f"unusable: {error.why}", unsigned, f"{do} Run `llmctx verify`.")
+        return red(f"unusable: {error.why}", unsigned, f"{do} Run `llmctx verify`.")
     age_ms = now_ms - checkpoint.time_ms
     what = f"the newest is {clock.in_words(max(0, age_ms))} old, over {checkpoint.size} of {size} records"
     if checkpoint.size >= size or age_ms < AMBER_UNSIGNED_MS:
-        return green("checkpoints", what)
-    return (red if age_ms >= RED_UNSIGNED_MS else amber)("checkpoints", what, unsigned, do)
+        return green(what)
+    return (red if age_ms >= RED_UNSIGNED_MS else amber)(what, unsigned, do)
 
 
 async def _oldest_ms(log: Log) -> int:
@@ -201,9 +191,8 @@ async def archive(subject: Subject) -> Finding:
         f"{archived:,} records are archived; the oldest other one is {clock.in_words(max(0, now_ms - oldest_ms))} old"
     )
     if now_ms - oldest_ms < AMBER_ARCHIVE_MS:
-        return green("archive", what)
+        return green(what)
     return amber(
-        "archive",
         what,
         "It takes memory that new records need, and exists only in Redis and its backups.",
         "Run `llmctx archive` daily, from cron.",

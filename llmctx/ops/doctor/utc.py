@@ -24,10 +24,10 @@ async def utc(_: Subject) -> Finding:
         return _by_chrony(dict(re.findall(r"^(.+?)\s*:\s*(.+?)\s*$", told, re.MULTILINE)))
     told = await _ask("timedatectl", "show", "--property=NTPSynchronized", "--value")
     if told is None or told.strip() not in ("yes", "no"):
-        return unknown("utc", "neither chrony nor timedatectl says whether the clock is synchronised", _SYNCHRONISE)
+        return unknown("neither chrony nor timedatectl says whether the clock is synchronised", _SYNCHRONISE)
     if told.strip() == "no":
-        return red("utc", "not synchronised, says timedatectl", _UNSYNCED, _SYNCHRONISE)
-    return green("utc", "synchronised, says timedatectl")
+        return red("not synchronised, says timedatectl", _UNSYNCED, _SYNCHRONISE)
+    return green("synchronised, says timedatectl")
 
 
 def _by_chrony(tracking: dict[str, str]) -> Finding:
@@ -37,20 +37,20 @@ def _by_chrony(tracking: dict[str, str]) -> Finding:
     the leap status as it was, and the dispersion grows.
     """
     if tracking.get("Leap status", "Not synchronised") == "Not synchronised":
-        return red("utc", "chrony is not synchronised", _UNSYNCED, _SOURCES)
+        return red("chrony is not synchronised", _UNSYNCED, _SOURCES)
     if tracking.get("Reference ID", "").startswith(_OWN_CLOCK):
-        return red("utc", "chrony follows nothing but this host's own clock", _UNSYNCED, _SOURCES)
+        return red("chrony follows nothing but this host's own clock", _UNSYNCED, _SOURCES)
     try:
         offset, dispersion, delay = (
             float(tracking[name].split()[0]) for name in ("System time", "Root dispersion", "Root delay")
         )
     except (KeyError, ValueError):
-        return unknown("utc", "`chronyc tracking` names no offset", _SOURCES)
+        return unknown("`chronyc tracking` names no offset", _SOURCES)
     bound_ms = 1000 * (offset + dispersion + delay / 2)
     what = f"at most {bound_ms:.3f} ms from UTC, says chrony"
     if bound_ms < AMBER_OFFSET_MS:
-        return green("utc", what)
-    return (red if bound_ms >= RED_OFFSET_MS else amber)("utc", what, _UNSYNCED, _SOURCES)
+        return green(what)
+    return (red if bound_ms >= RED_OFFSET_MS else amber)(what, _UNSYNCED, _SOURCES)
 
 
 async def _ask(*command: str) -> str | None:

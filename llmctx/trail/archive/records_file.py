@@ -73,7 +73,7 @@ class RecordsFile:
             raise _malformed(0, error) from error
 
     def _group(self, group: int) -> "pa.Table":
-        """The evidence of the records of a row group, in order."""
+        """The evidence of the records of a row group, in order; older files have their rows by symbol."""
         return self._file.read_row_group(group, columns=list(EVIDENCE)).sort_by("index")
 
     def _overlaps(self, group: int, first: int, end: int) -> bool:

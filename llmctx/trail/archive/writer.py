@@ -1,7 +1,7 @@
 """Write the records of a segment as one Parquet file.
 
-Records come in the order of their indices. Within a row group they stand by symbol: a record is most like the one
-before it of the same symbol, and a row is stored as its difference from the row above.
+Rows stand in the order of their indices: a record is most like those of the same minute and the one before it of the
+same symbol, and both are near. A row is stored as its difference from the row above.
 """
 
 from collections.abc import Mapping
@@ -118,7 +118,7 @@ class RecordsWriter:
 
     def _store(self, rows: "pa.Table") -> None:
         self.digest.add(rows)
-        self._writer.write_table(rows.sort_by([("symbol", "ascending"), ("index", "ascending")]))
+        self._writer.write_table(rows)
 
     def _finish_group(self) -> None:
         if self._unfinished is not None:

@@ -1,13 +1,14 @@
 """Fill in the values that the messages repeat from the snapshot: the inverse of `compaction.mark_facts`.
 
-Only the values that a mark asks for are looked up; `values_of` collects all of them, which takes several times as long.
-Messages of one template ask for the same paths in the same order, so where these lead is worked out once, as a plan.
-Where a path could lead to two values, as when a name has a dot in it, `values_of` decides.
+`values_of` collects every value of a snapshot, exactly as it stands there, which takes several times as long as all the
+rest of unpacking. So the values that are asked for are guessed first: looked up by the steps of their paths, floats in
+their shortest form. Messages of one template ask for the same paths in the same order, so where these lead is worked
+out once. A guess counts only if the digest of the filled messages stands in the leaf; if not, `values_of` decides.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -18,8 +19,7 @@ from llmctx.trail.log.compaction import BARE, QUOTED, parse_snapshot, values_of
 _MAX_KNOWN = 4096
 _MAX_PLANS = 256
 _STEP = re.compile(r"\.([^.\[]*)|\[(0|[1-9]\d*)\]")
-_QUOTE, _ENDS_PATH, _BETWEEN = b'\\"', len(b": "), "\0"
-_SCALARS = frozenset({str, int, jiter.LosslessFloat})
+_QUOTE, _ENDS_PATH = b'\\"', len(b": ")
 
 
 class _Parent(NamedTuple):
@@ -53,25 +53,27 @@ class _Known(NamedTuple):
     """The plan for the paths of some messages."""
 
 
-class _UnclearError(Exception):
-    """A path may lead to another value than a look-up by its steps finds."""
-
-
-def fill_facts(messages: bytes, snapshot: bytes) -> bytes:
-    """Undo `mark_facts`. Raises ValueError for a mark without a value in the snapshot."""
+def fill_facts(messages: bytes, snapshot: bytes, leaf: bytes) -> bytes:
+    """Undo `mark_facts`; `leaf` names the digest of the messages. Raises ValueError for a mark without a value."""
     # Split at one byte, since a pattern for whole lines takes twice as long.
     lines = messages.replace(QUOTED, _QUOTE + BARE + _QUOTE).split(BARE)
+    if len(lines) == 1:
+        return messages
     filled = [b""] * (2 * len(lines) - 1)
     filled[::2] = lines
     lines.pop()
     try:
-        filled[1::2] = _looked_up(lines, snapshot)
-    except (_UnclearError, ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError):
-        values = values_of(snapshot)
-        try:
-            filled[1::2] = [values[_path(line)] for line in lines]
-        except LookupError as error:
-            raise ValueError(f"a mark has no value in the snapshot: {error}") from error
+        filled[1::2] = _guessed(lines, snapshot)
+        guess = b"".join(filled)
+        if hashlib.sha256(guess).hexdigest().encode() in leaf:
+            return guess
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    values = values_of(snapshot)
+    try:
+        filled[1::2] = [values[_path(line)] for line in lines]
+    except LookupError as error:
+        raise ValueError(f"a mark has no value in the snapshot: {error}") from error
     return b"".join(filled)
 
 
@@ -80,13 +82,8 @@ def _path(before: bytes) -> bytes:
     return before[before.rfind(b"- ") + 2 :].removesuffix(_QUOTE)[:-_ENDS_PATH]
 
 
-def _looked_up(lines: list[bytes], snapshot: bytes) -> list[bytes]:
-    """The value of each mark, given what stands before it.
-
-    Raises _UnclearError, or any error of a look-up, if `values_of` has to decide.
-    """
-    if not lines:
-        return []
+def _guessed(lines: list[bytes], snapshot: bytes) -> list[bytes]:
+    """What most likely is the value of each mark, given what stands before it; any error if nothing is likely."""
     texts = {name: text for name, text in parse_snapshot(snapshot)["sections"].items() if isinstance(text, str)}
     names = tuple(texts)
     known = _known.get(names) or _remember(_known, names, _Known({}, {}))
@@ -97,30 +94,13 @@ def _looked_up(lines: list[bytes], snapshot: bytes) -> list[bytes]:
     for section, steps, values_in in plan.parents:
         parent = sections[section]
         for step in steps:
-            _check_names(parent)
             parent = parent[step]
-        _check_names(parent)
         values += values_in(parent)
-    found = _texts(values)
+    found = "\0".join(map(str, values)).encode(errors="replace").split(b"\0")
     return [found[place] for place in plan.places]
 
 
-def _texts(values: list[Any]) -> list[bytes]:
-    """Scalars as the messages have them. Raises _UnclearError if one is none."""
-    if not _SCALARS.issuperset(map(type, values)):
-        raise _UnclearError
-    texts = list(map(str, values))
-    for place, value in enumerate(values):
-        if type(value) is jiter.LosslessFloat:
-            texts[place] = _decimal(texts[place])
-    found: list[bytes] = _BETWEEN.join(texts).encode(errors="replace").split(_BETWEEN.encode())
-    if len(found) != len(values):
-        raise _UnclearError
-    return found
-
-
 _known: dict[tuple[str, ...], _Known] = {}
-_plain_names: dict[tuple[str, ...], bool] = {}
 _latest: dict[str, tuple[str, Any]] = {}  # records that follow each other share many sections
 
 
@@ -132,7 +112,7 @@ def _remember(known: dict[Any, Any], key: object, value: Any, most: int = _MAX_K
 
 
 def _plan(paths: Iterable[str], sections: Iterable[str]) -> _Plan:
-    """Where the values of these paths stand. Raises _UnclearError if one may begin with several sections."""
+    """Where the values of these paths stand. Raises ValueError if one cannot be followed."""
     parents: dict[tuple[str, tuple[str | int, ...]], dict[str | int, str]] = {}
     for path in dict.fromkeys(paths):
         section, *before, last = _steps(path, sections)
@@ -153,14 +133,12 @@ def _taking(names: list[str | int]) -> Callable[[Any], tuple[Any, ...]]:
 
 def _steps(path: str, sections: Iterable[str]) -> list[str | int]:
     """The section of a path, and the names and list places that lead from there to its value."""
-    names = [name for name in sections if path == name or path.startswith((f"{name}.", f"{name}["))]
-    if len(names) != 1:
-        raise _UnclearError
-    steps, at = list[str | int](names), len(names[0])
+    name = next((name for name in sections if path.startswith((f"{name}.", f"{name}["))), path)
+    steps, at = list[str | int]([name]), len(name)
     while at < len(path):
         step = _STEP.match(path, at)
         if step is None:
-            raise _UnclearError
+            raise ValueError
         steps.append(step[1] if step[2] is None else int(step[2]))
         at = step.end()
     return steps
@@ -171,26 +149,6 @@ def _parsed(name: str, text: str) -> Any:
     known = _latest.get(name)
     if known is not None and known[0] == text:
         return known[1]
-    value = jiter.from_json(text.encode(), float_mode="lossless-float", cache_mode="keys")
+    value = jiter.from_json(text.encode(), cache_mode="keys")
     _remember(_latest, name, (text, value))
     return value
-
-
-def _check_names(value: Any) -> None:
-    """Raises _UnclearError if a name in an object on the way to a value has a dot or a bracket.
-
-    Where a path can be read in two ways, the two part at an object that both have come to.
-    """
-    if type(value) is dict:
-        names = tuple(value)
-        if names not in _plain_names:
-            if any("." in name or "[" in name for name in names):
-                raise _UnclearError
-            _remember(_plain_names, names, True)
-
-
-def _decimal(text: str) -> str:
-    """A number as Decimal writes it; it writes those with a small exponent, or none, as they stand."""
-    if "e" in text or "E" in text or text.lstrip("-").startswith("0.000000"):
-        return str(Decimal(text))
-    return text

@@ -113,7 +113,7 @@ def unpack(packed: bytes, dictionary: Dictionary | None = None) -> tuple[bytes, 
 
     def pieces() -> Pieces:
         snapshot = compaction.fill_numbers(skeleton, column)
-        sent = messages if _ABSENT in (snapshot, messages) else fill_facts(messages, snapshot)
+        sent = messages if _ABSENT in (snapshot, messages) else fill_facts(messages, snapshot, leaf)
         parts = (snapshot, sent, completion)
         return {name: part for name, part in zip(_PARTS, parts, strict=True) if part != _ABSENT}
 

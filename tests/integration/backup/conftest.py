@@ -12,19 +12,7 @@ from llmctx.ops.server import EmbeddedServer
 from tests.conftest import debian_redis
 from tests.integration.conftest import ByRules, raise_tick, serving
 from tests.integration.program import Ended, Program
-from tests.integration.test_prove import make_trail, sign
-
-
-@pytest.fixture
-async def trail(redis: Redis, redis_url: str, tmp_path: Path, short_pauses: None) -> Program:  # noqa: ARG001
-    """A few records, decisions among them, all signed, on each server in turn."""
-    return await make_trail(redis, redis_url, Program(redis_url, tmp_path))
-
-
-@pytest.fixture
-async def proven(valkey: Redis, valkey_url: str, tmp_path: Path, short_pauses: None) -> Program:  # noqa: ARG001
-    """The same on Valkey alone."""
-    return await make_trail(valkey, valkey_url, Program(valkey_url, tmp_path))
+from tests.integration.test_prove import proven, sign, trail  # noqa: F401  fixtures
 
 
 async def keep(made: Program, *options: str) -> Ended:
