@@ -21,6 +21,8 @@ class Recordings:
         """What the source is, for messages."""
         self.blobs = BlobCache()
         """The blobs named by the records read so far."""
+        self.erased = 0
+        """How many records were selected and left out, because evidence of theirs was erased by rule."""
         self._source = source
 
     async def select(self, selection: Selection) -> AsyncIterator[Recorded]:
@@ -28,16 +30,23 @@ class Recordings:
 
         Raises what the source's records raise: TrailError, ExportError.
         """
-        count = 0
-        for part in self._parts(selection):
-            async for entry in part.read(selection.first, selection.stop):
-                if not _is_usable(entry, selection):
-                    continue
-                await self._fetch_blobs(entry, part)
-                yield Recorded.of(entry, self._source.origin)
-                count += 1
-                if count == selection.limit:
-                    return
+        count, self.erased = 0, 0
+        try:
+            for part in self._parts(selection):
+                async for entry in part.read(selection.first, selection.stop):
+                    if not _is_usable(entry, selection):
+                        continue
+                    if entry.erased:
+                        self.erased += 1
+                        continue
+                    await self._fetch_blobs(entry, part)
+                    yield Recorded.of(entry, self._source.origin)
+                    count += 1
+                    if count == selection.limit:
+                        return
+        finally:
+            if self.erased:
+                _log.warning(f"Records left out because evidence of theirs was erased by rule: {self.erased:,}")
 
     async def count(self, selection: Selection) -> int:
         """Return an upper bound of the number of records selected, for a progress bar."""
@@ -60,9 +69,5 @@ def _is_usable(entry: Entry, selection: Selection) -> bool:
     if entry.unreadable is not None:
         why = entry.unreadable.why
         _log.warning(f"Record {entry.index} of partition {entry.partition} cannot be read: {why}; it is left out")
-        return False
-    if included and entry.erased:
-        what = ", ".join(entry.erased)
-        _log.warning(f"Record {entry.index} of partition {entry.partition} is left out: {what} was erased by rule")
         return False
     return included

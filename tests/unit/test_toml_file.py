@@ -43,6 +43,6 @@ def test_a_value_beyond_its_limit_is_refused_in_a_short_message(
 ) -> None:
     (tmp_path / "llmctx.toml").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(LlmctxError, match="^The setting ") as raised:
+    with pytest.raises(LlmctxError, match=r"^The setting ") as raised:
         load_settings()
     assert len(str(raised.value)) < 3 * MAX_MESSAGE_CHARS

@@ -71,6 +71,7 @@ async def _hold(
     from llmctx.trail.archive.hold import Hold, new_id
     from llmctx.trail.archive.place import open_place
     from llmctx.trail.log.instance import require_instance
+    from llmctx.trail.log.people import show_people
     from llmctx.worker.ask_owner import have_noted
 
     if settings.archive is None:
@@ -81,6 +82,7 @@ async def _hold(
         holds = holds_of(home, open_place(settings.archive))
         if asked is not None:
             by, why = await home.names.id_of(asked[0]), asked[1]
+            show_people(await home.names.rows())  # who holds may have been named only just now
             made = Hold.model_validate(
                 {"id": release or new_id(), "by": by, "why": why, "made_ms": await server_ms(redis), **where}
             )

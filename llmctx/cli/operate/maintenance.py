@@ -54,7 +54,8 @@ def maintenance(
         if as_json:
             print_json(result)
         else:
-            more = ", ".join(f"{name} {value}" for name, value in result.items() if name not in ("step", "outcome"))
+            facts = [(name, value) for name, value in result.items() if name not in ("step", "outcome")]
+            more = ", ".join(str(value) if name == "why" else f"{name} {value}" for name, value in facts)
             out.print(f"[bold]{result['step']:<8}[/] {result['outcome']}{escape(f': {more}' if more else '')}")
     raise typer.Exit(code)
 
@@ -89,11 +90,12 @@ def _not_now(settings: Settings, step: Step, done_ms: int | None, now_ms: int) -
     schedule = settings.maintenance
     erases = settings.archive and settings.retention.erases
     needs = {"archive": settings.archive, "erase": erases, "backup": schedule.backup_to, "cleanup": True}
+    erasing = "retention names no piece" if settings.archive else "the setting archive is unset"
     if schedule.interval_ms(step) == 0:
         return {"outcome": "off"}
     if not needs[step]:
-        name = {"archive": "archive", "erase": "archive or retention", "backup": "maintenance.backup_to"}[step]
-        return {"outcome": "off", "why": f"the setting {name} is unset"}
+        archive, backup = "the setting archive is unset", "the setting maintenance.backup_to is unset"
+        return {"outcome": "off", "why": {"archive": archive, "erase": erasing, "backup": backup}[step]}
     if not schedule.is_due(step, done_ms, now_ms):
         next_ms = schedule.due_ms(step, now_ms) + schedule.interval_ms(step)
         return {"outcome": "not due", "next": clock.iso(next_ms)}

@@ -39,7 +39,12 @@ def selection_of(text: str, **terms: str | int | None) -> tuple[str, Selection]:
 
 
 def no_match(text: str, recordings: Recordings, where: str | None) -> CorpusError:
-    """The error for a selection that matches nothing."""
+    """The error for a selection that matches nothing, or nothing that is still whole."""
+    if recordings.erased:
+        return CorpusError(
+            f"The evidence of every record of {recordings.name} that {text or 'all'} matches was erased by rule.",
+            "`llmctx show N` prints what is left of a record; select newer ones.",
+        )
     return CorpusError(f"The selection {text or 'all'} matches no record of {recordings.name}.", listing_hint(where))
 
 

@@ -1,6 +1,7 @@
 """A backup put back: the snapshot into the server, files into the state directory, later records from the spool."""
 
 import asyncio
+import contextlib
 import logging
 import tempfile
 from collections.abc import Callable
@@ -11,14 +12,14 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from llmctx.errors import BackupError, LeaseError, ServerError
+from llmctx.errors import BackupError, LeaseError, ServerError, TrailError
 from llmctx.ops.backup.files import unpack
 from llmctx.ops.backup.load import load_snapshot
 from llmctx.ops.backup.manifest import RDB, Backup
 from llmctx.ops.backup.state import check_state, unpack_state
 from llmctx.replay.partition_check import PartitionReport
 from llmctx.replay.verify import Expected, verify_partition
-from llmctx.tasks import pause
+from llmctx.tasks import end, pause
 from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.lease import LEASE_MS, Lease, read_holder
 from llmctx.trail.log.log import Log
@@ -28,6 +29,7 @@ from llmctx.trail.spool.recovery import Recovery
 _log = logging.getLogger(__name__)
 
 _STALE_LEASE_S = LEASE_MS / 1000 + 5
+_RENEW_S = 2.0
 
 Begin = Callable[[str, int], Callable[[], None]]
 """Begins to show a long step: its name and its number of records; returns what is called for each."""
@@ -163,10 +165,19 @@ async def _refill(redis: Redis, log: Log, instance: Instance, state_dir: Path) -
             raise holder.refusal(log.partition)
         await pause(0.5)
         waited_s += 0.5
+    renewal = asyncio.create_task(_renew(lease))  # many records take longer than a lease lasts
     recovery = Recovery(redis, log, lease, instance, state_dir)
     try:
         roster = Roster(state_dir, instance.id, log.partition)
         return await recovery.open(roster, partial(log.advance, owner=lease.owner))
     finally:
         await recovery.close()
+        await end(renewal)
         await lease.give_up()
+
+
+async def _renew(lease: Lease) -> None:
+    while True:
+        await pause(_RENEW_S)
+        with contextlib.suppress(TrailError):  # whoever writes without the lease is refused, and says so
+            await lease.take()

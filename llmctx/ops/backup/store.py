@@ -94,6 +94,7 @@ class ObjectBackups:
     def draft(self) -> Iterator[Path]:
         """A folder of the state directory, which is emptied at the end."""
         assert self._outgoing is not None
+        self._place.names("")  # an address that cannot be used is found before the work
         with locked(self._outgoing):
             made = self._outgoing / "backup"
             try:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _URL = re.compile(r"[a-z][a-z0-9]*://")
 _S3 = re.compile(r"s3a?://")
+_STATUS = re.compile(r"status code: (\d{3}) ([A-Za-z ]+)")
+_CODE = re.compile(r"<Code>([A-Za-z]+)</Code>")
 
 
 class Place(Protocol):
@@ -216,8 +218,19 @@ class ObjectPlace:
                 raise self._failed(name, "deleted", error) from error
 
     def _failed(self, name: str, act: str, error: Exception) -> ArchiveError:
-        first = str(error).partition("\n")[0]
-        return ArchiveError(
-            f"{name or 'the place'} in {self.name} could not be {act}: {first}",
-            "See address and credentials: docs/operations.md, Archive.",
-        )
+        why, remedy = _explain(str(error))
+        return ArchiveError(f"{name or 'the place'} in {self.name} could not be {act}: {why}.", remedy)
+
+
+def _explain(error: str) -> tuple[str, str]:
+    """What an object store answered, and what to do."""
+    status, code = _STATUS.search(error), _CODE.search(error)
+    if status is None:
+        why = error.partition("\n")[0].rpartition(" - ")[2]
+        return why.rstrip("."), "See that the object store is running, and its address: docs/operations.md, Archive."
+    remedy = {
+        "401": "See that the credentials are those of this object store.",
+        "403": "Give its user the right to list, read and write there; to rotate backups or erase, also to delete.",
+        "404": "See that the bucket exists; llmctx makes none.",
+    }.get(status[1], "See address and credentials: docs/operations.md, Archive.")
+    return f"{status[1]} {status[2]}{'' if code is None else f', {code[1]}'}", remedy

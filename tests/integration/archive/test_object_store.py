@@ -97,8 +97,13 @@ async def test_a_trail_moves_into_a_bucket_that_keeps_it(
 
 
 async def test_a_bucket_that_is_not_there_is_named(proven: Program, bucket: str) -> None:  # noqa: ARG001
-    with pytest.raises(ArchiveError, match="s3://elsewhere/x could not be written"):
+    with pytest.raises(
+        ArchiveError, match="s3://elsewhere/x could not be written: 404 Not Found, NoSuchBucket"
+    ) as told:
         open_place("s3://elsewhere/x").put("a", b"b")
+    assert told.value.do == "See that the bucket exists; llmctx makes none."
+    refused = await proven("backup", "--to", "s3://elsewhere/x")
+    assert (refused.code, "NoSuchBucket" in refused.err, "snapshot" in refused.err) == (2, True, False)
 
 
 async def test_what_is_archived_is_retained_until_the_date_that_is_given(
