@@ -11,7 +11,7 @@ from llmctx import clock
 from llmctx.cli.shared.long_running import beginning, end_on_sigterm
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir, option
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.setup import home_of, redis_of, settings_for
+from llmctx.cli.shared.setup import open_existing_home, redis_of, settings_for
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
@@ -128,7 +128,6 @@ async def archive_trail(
     from llmctx.trail.archive.archived_range import ArchivedRange
     from llmctx.trail.archive.place import open_place
     from llmctx.trail.archive.segment import Trail
-    from llmctx.trail.log.instance import require_instance
     from llmctx.trail.log.log import Log
     from llmctx.trail.proof.anchor import Anchor, anchor_directory
     from llmctx.trail.proof.key import key_file, load_key
@@ -137,10 +136,8 @@ async def archive_trail(
     from llmctx.worker.ask_owner import note_and_trim
 
     found = []
-    async with redis_of(settings) as (redis, url):
-        await require_instance(redis)
-        home = await home_of(settings, redis, url)
-        instance, state_dir = home.instance, home.state_dir
+    async with open_existing_home(settings) as home:
+        redis, instance, state_dir = home.redis, home.instance, home.state_dir
         key = await cover_and_read_key(redis, instance, state_dir)
         signing = load_key(state_dir, instance.id) if key_file(state_dir, instance.id).exists() else None
         place = open_place(to, retain_until_ms)

@@ -8,7 +8,7 @@ import typer
 from llmctx.cli.shared.long_running import end_on_sigterm
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import out, print_json
-from llmctx.cli.shared.setup import home_of, redis_of, settings_for
+from llmctx.cli.shared.setup import open_existing_home, settings_for
 from llmctx.errors import ArchiveError
 from llmctx.settings import Settings
 
@@ -54,12 +54,9 @@ async def erase_due(settings: Settings, *, apply: bool) -> "list[ErasedSegment]"
     from llmctx.connection import server_ms
     from llmctx.ops.archive.erasing import Eraser
     from llmctx.trail.archive.place import open_place
-    from llmctx.trail.log.instance import require_instance
 
     if settings.archive is None:
         raise ArchiveError("No archive is named.", "Name it with LLMCTX_ARCHIVE.")
-    async with redis_of(settings) as (redis, url):
-        await require_instance(redis)
-        home = await home_of(settings, redis, url)
+    async with open_existing_home(settings) as home:
         eraser = Eraser(home, open_place(settings.archive), settings.retention)
-        return [segment async for segment in eraser.run(await server_ms(redis), apply=apply)]
+        return [segment async for segment in eraser.run(await server_ms(home.redis), apply=apply)]

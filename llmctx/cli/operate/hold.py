@@ -8,7 +8,7 @@ import typer
 from llmctx import clock
 from llmctx.cli.shared.options import TIME_FORMS, AsJson, RedisUrl, StateDir, parse_time
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.setup import home_of, redis_of, settings_for
+from llmctx.cli.shared.setup import open_existing_home, settings_for
 from llmctx.errors import ArchiveError
 from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
 from llmctx.settings import Settings
@@ -70,21 +70,18 @@ async def _hold(
     from llmctx.ops.archive.erasing import holds_of
     from llmctx.trail.archive.hold import Hold, new_id
     from llmctx.trail.archive.place import open_place
-    from llmctx.trail.log.instance import require_instance
     from llmctx.trail.log.people import show_people
     from llmctx.worker.ask_owner import have_noted
 
     if settings.archive is None:
         raise ArchiveError("No archive is named.", "Name it with LLMCTX_ARCHIVE.")
-    async with redis_of(settings) as (redis, url):
-        await require_instance(redis)
-        home = await home_of(settings, redis, url)
+    async with open_existing_home(settings) as home:
         holds = holds_of(home, open_place(settings.archive))
         if asked is not None:
             by, why = await home.names.id_of(asked[0]), asked[1]
             show_people(await home.names.rows())  # who holds may have been named only just now
             made = Hold.model_validate(
-                {"id": release or new_id(), "by": by, "why": why, "made_ms": await server_ms(redis), **where}
+                {"id": release or new_id(), "by": by, "why": why, "made_ms": await server_ms(home.redis), **where}
             )
             act = "released" if release else "added"
             (holds.release if release else holds.add)(made, home.writer)

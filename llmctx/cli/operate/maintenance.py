@@ -14,7 +14,7 @@ from llmctx.cli.operate.erase import erase_due
 from llmctx.cli.shared.long_running import end_on_sigterm
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.setup import home_of, redis_of, settings_for
+from llmctx.cli.shared.setup import open_existing_home, settings_for
 from llmctx.connection import server_ms
 from llmctx.errors import LlmctxError, in_short
 from llmctx.ops.maintenance.log import MaintenanceLog
@@ -62,18 +62,14 @@ def maintenance(
 
 async def _maintain(settings: Settings, *, everything: bool, quiet: bool) -> tuple[list[_Result], int]:
     """The result of each step, and the exit code."""
-    from llmctx.trail.log.instance import require_instance
-
     found, codes = [], [0]
-    async with redis_of(settings) as (redis, url):
-        await require_instance(redis)
-        home = await home_of(settings, redis, url)
-        settings = settings.model_copy(update={"redis_url": url})
+    async with open_existing_home(settings) as home:
+        settings = settings.model_copy(update={"redis_url": home.url})
         log = MaintenanceLog(home.state_dir, home.instance.id)
         with log.lock():
             done_ms = {} if everything else log.done_ms()
             for step in STEPS:
-                began_ms = await server_ms(redis)
+                began_ms = await server_ms(home.redis)
                 result = _not_now(settings, step, done_ms.get(step), began_ms)
                 if result is None:
                     result, code = await _tried(_WORK[step](settings, quiet))

@@ -7,7 +7,7 @@ import typer
 
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir, said_by
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.setup import home_of, open_trail, redis_of, settings_for
+from llmctx.cli.shared.setup import open_existing_home, open_trail, settings_for
 from llmctx.errors import LlmctxError
 from llmctx.settings import Settings
 from llmctx.visible import show_names
@@ -71,13 +71,10 @@ async def _names(settings: Settings) -> dict[str, str]:
 async def _erase(settings: Settings, person: str, by: str, why: str) -> str:
     """Have the notice appended, and then erase the name; returns the notice's address."""
     from llmctx.trail.log.entry import address
-    from llmctx.trail.log.instance import require_instance
     from llmctx.trail.log.people import names_in
     from llmctx.worker.ask_owner import have_noted
 
-    async with redis_of(settings) as (redis, url):
-        await require_instance(redis)
-        home = await home_of(settings, redis, url)
+    async with open_existing_home(settings) as home:
         if person not in names_in(await home.names.rows()):
             raise LlmctxError(f"{person} has no name in the table.", "`llmctx people` lists the ids that have one.")
         said = {"id": person, "by": await home.names.id_of(by), "why": why}

@@ -91,6 +91,17 @@ async def home_of(settings: Settings, redis: Redis, url: str, *, new_instance: b
     return home._replace(replicas=settings.replicas, ticks_kept_ms=kept_ms, people=settings.people)
 
 
+@asynccontextmanager
+async def open_existing_home(settings: Settings) -> AsyncIterator[TrailHome]:
+    """The same, of a server that has a trail already.
+
+    Raises ServerError if no usable server answers, TrailError if it has no trail, and else as `bind_home` does.
+    """
+    async with redis_of(settings) as (redis, url):
+        await require_instance(redis)
+        yield await home_of(settings, redis, url)
+
+
 async def partitions_of(redis: Redis, settings: Settings) -> int:
     """How many partitions the trail has, or will have once it is created."""
     instance = await read_instance(redis)
