@@ -7,7 +7,7 @@ import typer
 
 from llmctx import clock
 from llmctx.cli.shared.options import TIME_FORMS, AsJson, From, RedisUrl, Since, StateDir, Until, option, parse_time
-from llmctx.cli.shared.output import out, print_json
+from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.record_text import record_line
 from llmctx.cli.shared.setup import settings_for
 from llmctx.cli.shared.sources import source_of
@@ -103,6 +103,8 @@ class _Wanted(NamedTuple):
             listing = await newest(source.parts, self.records, self.limit)
             for entry in listing.entries:
                 self._print(entry, source)
+            if not listing.entries:
+                messages.note("No record matches.")
             if self.follow:
                 async for entry in follow(source.parts, listing.sizes, self.records):
                     self._print(entry, source)

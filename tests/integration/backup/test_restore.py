@@ -17,6 +17,20 @@ from tests.integration.conftest import ByRules, raise_tick, serving
 from tests.integration.program import Program
 from tests.integration.test_prove import SIZE
 
+SHORT_LEASE = """
+import asyncio
+from llmctx.ops.backup import restore
+from llmctx.trail.log.lease import Lease
+from llmctx.trail.spool import recovery
+Lease.__init__.__kwdefaults__["length_ms"] = 400
+restore._RENEW_S = 0.05
+async def later(self, spool, real=recovery.Recovery._compare, sleep=asyncio.sleep):
+    await sleep(1.5)
+    return await real(self, spool)
+recovery.Recovery._compare = later
+"""
+"""What a command runs first so that a lease ends long before a refill does, unless it is renewed."""
+
 
 async def test_a_backup_restores_server_and_state_directory_and_the_trail_goes_on(
     redis: Redis,
@@ -77,6 +91,14 @@ async def test_what_is_newer_than_the_snapshot_comes_from_the_spool(
         for keys in (newest, await everything(client))
     ]
     assert trails[0] == trails[1]
+
+
+async def test_a_refill_that_takes_longer_than_a_lease_lasts_is_completed(valkey: Redis, proven: Program) -> None:
+    assert (await keep(proven)).code == 0
+    await record(valkey, proven, "x1", "x2", "x3")
+    restored = await proven.ended(await proven.start("restore", "kept", "--over", "--json", before=SHORT_LEASE))
+    assert restored.code == 0, restored.err
+    assert [part["refilled"] for part in restored.document["partitions"]] == [3]
 
 
 async def test_what_nobody_holds_any_more_is_named(
