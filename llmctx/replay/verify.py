@@ -119,7 +119,10 @@ async def verify_partition(
     trusted = None
     if key is not None:
         trusted = trusted_of(key, expected.origin, log.partition, instance.partitions)
-        trusted = trusted._replace(chain=key_chain(notes, key))
+        # A state directory that has joined has no anchor: it learned from records which keys came before its own.
+        followed = not notes and key == read_public_key(state_dir, instance.id)
+        chain = (*older_keys(state_dir, instance.id), key) if followed else key_chain(notes, key)
+        trusted = trusted._replace(chain=chain)
     if trusted is not None and trusted.origin != name:
         raise FaultError(Fault(0, "origin", trusted.origin, name))
     receipts, before = expected.receipts_of(log.partition), older_keys(state_dir, instance.id)

@@ -77,13 +77,34 @@ async def test_either_key_verifies_the_trail_its_export_and_receipts_from_before
     assert (found.old.text, found.new.text) == (old, new)
 
 
-async def test_a_joined_directory_learns_the_new_key_and_goes_on(scene: Scene, standin: Standin) -> None:
+async def joined(scene: Scene, endpoint: str) -> Program:
+    """A program whose state directory has joined, and has written a record."""
     (scene.program.folder / "b").mkdir()
-    there = Program(scene.program.environment["LLMCTX_REDIS_URL"], scene.program.folder / "b", standin.base_url)
+    there = Program(scene.program.environment["LLMCTX_REDIS_URL"], scene.program.folder / "b", endpoint)
     granted = await scene.run("join", "--approve", (await there("join")).out.strip())
     (there.folder / "grant").write_text(granted)
     assert (await there("join", "--grant", "grant")).code == 0
     assert (await there("decide", "AAPL")).code == 0
+    return there
+
+
+@pytest.mark.more
+async def test_a_directory_that_joins_after_a_rotation_verifies_what_was_archived_before(
+    scene: Scene, standin: Standin
+) -> None:
+    await scene.run("archive", "--older-than", "0d", "--keep", "1", "--to", "archive")
+    new = await scene.run("key", "--rotate")
+    there = await joined(scene, standin.base_url)
+    alone = await there("verify", "--strict", "--key", new)
+    assert alone.code == 0, alone.out
+    there.environment["LLMCTX_ARCHIVE"] = str(scene.program.folder / "archive")
+    for key in ((), ("--key", new)):
+        ended = await there("verify", "--strict", *key)
+        assert ended.code == 0, ended.out
+
+
+async def test_a_joined_directory_learns_the_new_key_and_goes_on(scene: Scene, standin: Standin) -> None:
+    there = await joined(scene, standin.base_url)
     new = await scene.run("key", "--rotate")
     assert (await there("decide", "AAPL")).code == 0
     assert (there.folder / "var/keys" / f"{scene.instance}.pub").read_text().strip() == new

@@ -116,7 +116,8 @@ class Trusted(NamedTuple):
 def read_coverage(notes: Sequence[str], trusted: Trusted, *, complete: bool = True) -> Coverage:
     """Read and check a partition's signed notes.
 
-    `complete` says that these are all that were ever signed; only then can a record be late.
+    `complete` says that these are all that were ever signed; only then can a record be late, and must a note of both
+    keys stand where one key follows another.
 
     Raises FaultError at the first note that breaks a rule; its index is the size of the checkpoint before it.
     """
@@ -124,7 +125,10 @@ def read_coverage(notes: Sequence[str], trusted: Trusted, *, complete: bool = Tr
     keys = trusted.keys
     for note in notes:
         before = checkpoints[-1] if checkpoints else None
-        checkpoints.append(open_checkpoint(note, trusted.signed(keys[0]), 0 if before is None else before.size))
+        signers = trusted.signed(keys[0]) if complete else trusted._replace(chain=keys)
+        checkpoints.append(open_checkpoint(note, signers, 0 if before is None else before.size))
+        if not complete:
+            keys = keys[next(at for at, key in enumerate(keys) if is_signed_by(note, key)) :]
         if before is not None:
             _check_growth(before, checkpoints[-1])
         if keys[1:] and checkpoints[-1].extensions and handover(note) == Rotation(*keys[:2]):
