@@ -118,7 +118,7 @@ async def test_an_unknown_format_is_refused(redis: Redis, tmp_path: Path) -> Non
 
 async def test_an_instance_key_of_another_type_is_a_trail_error(redis: Redis, tmp_path: Path) -> None:
     await redis.set("audit:instance", "x")
-    with pytest.raises(TrailError, match="WRONGTYPE"):
+    with pytest.raises(TrailError, match="is not a hash"):
         await bind_instance(redis, tmp_path)
 
 

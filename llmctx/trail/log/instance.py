@@ -47,7 +47,7 @@ async def read_instance(redis: Redis) -> Instance | None:
         except ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
                 raise
-            raise InstanceError(f"{INSTANCE_KEY} is no hash.", _RESTORE) from error
+            raise InstanceError(f"{INSTANCE_KEY} is not a hash.", _RESTORE) from error
     if not found:
         return None
     if found.get(b"format") != FORMAT.encode():

@@ -83,7 +83,7 @@ def test_the_guards_are_those_that_fire() -> None:
     assert named.pop() == "rule", "the mandate's rules, each by its name"
     fired = [name.strip('"') if '"' in name else getattr(guards, name) for name in named]
     before = (guards.NO_ANSWER, guards.UNASKED, guards.JUDGING_FAILED, *dict.fromkeys(fired))
-    assert (*before, *of_mandate, *of_stop, EXPOSURE) == GUARDS
+    assert (*before, *of_mandate, *of_stop, guards.EXIT_PENDING, EXPOSURE) == GUARDS
 
 
 def test_a_time_of_day_is_the_last_one_in_utc() -> None:
