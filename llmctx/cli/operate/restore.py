@@ -42,6 +42,7 @@ def restore(
     \b
     llmctx restore /mnt/backups
     llmctx restore s3://backups/prod
+    llmctx restore /mnt/backups --redis-url embedded:./restored
     llmctx restore /mnt/backups/2026-03-02T15-00-00.000Z --redis-url redis://127.0.0.1:6390/0
     """
     from llmctx.ops.backup.store import open_store
@@ -67,7 +68,7 @@ async def _restore(settings: Settings, backup: "Backup", *, over: bool, quiet: b
             "A backup cannot be restored through Sentinels: the server is a replica of this command meanwhile.",
             "Restore it into one server, which no Sentinel watches; then let the others replicate it.",
         )
-    async with redis_of(settings) as (redis, _):
+    async with redis_of(settings, makes_folder=True) as (redis, _):
         with beginning(quiet=quiet) as begin:
             restored = await restore_backup(backup, redis, settings.state_dir, over=over, begin=begin)
     if not (private := key_file(settings.state_dir, backup.manifest.instance)).exists():

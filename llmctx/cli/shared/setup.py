@@ -40,15 +40,17 @@ def settings_for(
 
 
 @asynccontextmanager
-async def redis_of(settings: Settings) -> AsyncIterator[tuple[Redis, str]]:
-    """A client of the configured server, and the server's address; embedded:DIR starts a server.
+async def redis_of(settings: Settings, *, makes_folder: bool = False) -> AsyncIterator[tuple[Redis, str]]:
+    """A client of the configured server, and the server's address; embedded:DIR starts a server, on a folder that is
+    there unless `makes_folder` is set.
 
     Raises ServerError if no usable server answers.
     """
     with ExitStack() as stack:
         url = settings.redis_url
         if url.startswith(EMBEDDED):
-            url = stack.enter_context(_embedded(Path(url.removeprefix(EMBEDDED)))).url
+            directory = Path(url.removeprefix(EMBEDDED))
+            url = stack.enter_context(_embedded(directory, makes_folder=makes_folder)).url
         async with open_redis(url) as redis:
             yield redis, url
 
@@ -65,14 +67,14 @@ async def open_trail(settings: Settings) -> AsyncIterator[tuple[Redis, Instance]
         yield redis, instance
 
 
-def _embedded(directory: Path) -> EmbeddedServer:
+def _embedded(directory: Path, *, makes_folder: bool) -> EmbeddedServer:
     if str(directory).startswith("//") or set(str(directory)) & set("@:?#"):
         raise ServerError(
             "embedded: takes a folder, but an address follows.",
             "Write embedded:DIR, or the address of a server alone. It is not shown, because it may hold a password.",
             exit_code=2,
         )
-    if not directory.is_dir():
+    if not directory.is_dir() and not makes_folder:
         raise ServerError(
             f"There is no data of an embedded server in {directory}.",
             "Name the folder that `llmctx redis --dir` or the demo wrote, relative to the current directory.",

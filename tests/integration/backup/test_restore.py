@@ -129,6 +129,13 @@ async def test_a_snapshot_older_than_the_spool_is_refused_with_the_first_gap(val
     assert await Log(valkey).size() == SIZE
 
 
+async def test_a_folder_of_an_embedded_server_is_made_for_it(proven: Program) -> None:
+    assert (await keep(proven)).code == 0
+    restored = await proven("restore", "kept", "--redis-url", "embedded:made", "--json")
+    assert (restored.code, restored.document["verdict"]) == (0, "restored"), restored.err
+    assert (await proven("verify", "--redis-url", "embedded:made")).code == 0
+
+
 async def test_live_data_is_replaced_only_if_asked_and_never_under_a_worker(
     valkey: Redis,
     proven: Program,
