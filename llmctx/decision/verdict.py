@@ -91,8 +91,8 @@ class Verdict(BaseModel):
 
     @property
     def order(self) -> str:
-        """What the execution side is told to do."""
-        return _order(self.action, waits=self.again_ms is not None)
+        """What the execution side is told to do, as `order_of` says."""
+        return self.action if self.again_ms is None else Action.HOLD.value
 
     @property
     def asks_again(self) -> bool:
@@ -105,11 +105,7 @@ def order_of(verdict: Mapping[str, Any]) -> str:
     """What the execution side is told to do by a recorded verdict: its action, but hold while there is still time for
     an earlier exit to be seen.
     """
-    return _order(str(verdict["action"]), waits="again_ms" in verdict)
-
-
-def _order(action: str, *, waits: bool) -> str:
-    return Action.HOLD.value if waits else action
+    return Action.HOLD.value if "again_ms" in verdict else str(verdict["action"])
 
 
 def rest_after(position: Position, action: str, quantity: Decimal | None) -> Rest | None:

@@ -138,10 +138,9 @@ class EffectRecorder:
     async def _end(self, symbol: str, address: str) -> None:
         """Wait no longer for a decision that is not carried out, and give back the room that it reserved."""
         entry = await self._owner.log.entry(parse_address(address, self._partitions)[1])
-        if entry is None:
-            return
-        self._owner.memory.cancel(symbol, entry.record["verdict"].get("repeat_of", address))
-        if self._release is not None and (reserved_by := entry.record.get("tick", entry.record.get("id"))):
+        record = {} if entry is None else entry.record
+        self._owner.memory.cancel(symbol, record.get("verdict", {}).get("repeat_of", address))
+        if self._release is not None and (reserved_by := record.get("tick", record.get("id"))):
             await self._release(reserved_by)
 
     async def _settle_known(self, entry_id: str, effect: Effect) -> None:

@@ -42,7 +42,7 @@ class TrailHome(NamedTuple):
 
     @property
     def writer(self) -> Writer:
-        """The key with which this folder signs; made where there is none.
+        """The key with which this folder signs; it is made when it is first needed.
 
         Raises KeyFileError if it cannot be used.
         """

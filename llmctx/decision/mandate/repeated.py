@@ -21,7 +21,7 @@ class Repeat(NamedTuple):
 
 
 def repeated_exit(package: Package, mandate: Mandate) -> Repeat | None:
-    """The exit before on a package's position, of which nothing is seen yet; None if there is none.
+    """The exit that a package's position is still waiting for; None if the verdict is the first one.
 
     An error in here must not cost the exit: it is then published as a first one.
     """

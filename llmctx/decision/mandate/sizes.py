@@ -22,8 +22,7 @@ def check_size(case: Case, _: object) -> Found:
         opened = case.ledger.opened or case.position.quantity
         caps.append((EXACT.multiply(limits.max_times_opened, opened), "max_times_opened"))
     if limits.equity_share_pct is not None:
-        portfolio = case.known("portfolio", values.Portfolio)
-        equity = None if portfolio is None else portfolio.equity
+        equity = case.equity
         if equity is None:
             unchecked = "equity_share_pct: the account's equity is unknown"
         else:

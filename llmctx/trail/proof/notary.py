@@ -256,7 +256,7 @@ class Notary:
             raise ForkError(published.size - 1, "checkpoint in Redis", published.root.hex(), found.hex())
 
     async def _published(self) -> Checkpoint | None:
-        """The checkpoint in Redis; None if there is none, or something else, which the next one replaces."""
+        """The checkpoint in Redis; None before the first, or if something else is there, which is replaced."""
         note = await self._log.checkpoint()
         if note is None:
             return None
