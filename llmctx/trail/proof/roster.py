@@ -47,11 +47,11 @@ class Roster(WriterKeys):
         fault = super().check(entry)
         if fault is not None and self._load():  # another process may have met the enrolment first
             fault = super().check(entry)
-        for key in self.keys.values():
+        for key_id in self.retired - before:  # before the new key's line: after that, the record is not checked again
+            _append(self._file, f"{self._partition} {entry.index} {key_id.hex()} {_RETIRED}")
+        for key in list(self.keys.values()):
             if key.id not in self._places:
                 self.add(key, entry.index)
-        for key_id in self.retired - before:
-            _append(self._file, f"{self._partition} {entry.index} {key_id.hex()} {_RETIRED}")
         for key, index in self._older.items():
             if older.get(key) != index:
                 self.rotate(key, entry.index)
@@ -93,7 +93,8 @@ class Roster(WriterKeys):
                     self.retire(bytes.fromhex(place[2]))
                     continue
                 key, index = Key.read(place[2]), int(place[1])
-                self.keys = self.keys | {key.id: key}
+                if key.id not in self.retired:
+                    self.keys = self.keys | {key.id: key}
                 self._places[key.id] = index
                 self.since = index if self.since is None else min(self.since, index)
         return len(self._places) > before

@@ -23,7 +23,8 @@ from llmctx.trail.proof.rotation import Rotation, read_rotation
 
 KEY_ID_BYTES = 4
 """How many bytes of a proof name its key."""
-_KEY_ID = re.compile("[0-9a-f]{8}")
+KEY_ID = re.compile("[0-9a-f]{8}")
+"""The ID of a key in hex."""
 _Enrolment = dict[str, Any]
 
 
@@ -211,7 +212,7 @@ class WriterKeys:
         except (CheckpointError, ValueError) as error:
             return Fault(index, "enrolment", "a vkey and a signature in base64", str(error))
         retires, instance_keys = enrolment.get("retires", ""), self._instance_keys(index)
-        if retires and (not _KEY_ID.fullmatch(retires) or retires == key.id.hex()):
+        if retires and (not KEY_ID.fullmatch(retires) or retires == key.id.hex()):
             return Fault(index, "enrolment", "the ID of another key to retire", retires[:80])
         if key.id in self.retired:
             return Fault(index, "enrolment", "a key that was not retired", key.id.hex())
