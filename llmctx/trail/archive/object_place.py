@@ -108,19 +108,21 @@ class ObjectPlace:
                 raise self._failed(name, "deleted", error) from error
 
     def _failed(self, name: str, act: str, error: Exception) -> ArchiveError:
-        why, remedy = _explain(str(error))
-        return ArchiveError(f"{name or 'the place'} in {self.name} could not be {act}: {why}.", remedy)
+        why, remedy, exit_code = _explain(str(error))
+        what = f"{name or 'the place'} in {self.name} could not be {act}: {why}."
+        return ArchiveError(what, remedy, exit_code=exit_code)
 
 
-def _explain(error: str) -> tuple[str, str]:
-    """What an object store answered, and what to do."""
+def _explain(error: str) -> tuple[str, str, int]:
+    """What an object store answered, what to do, and the exit code: 3 if it may answer otherwise later."""
     status, code = _STATUS.search(error), _CODE.search(error)
     if status is None:
         why = error.partition("\n")[0].rpartition(" - ")[2]
-        return why.rstrip("."), "See that the object store is running, and its address: docs/operations.md, Archive."
+        return why.rstrip("."), "See that the object store is running, and its address: docs/operations.md, Archive.", 3
     remedy = {
         "401": "See that the credentials are those of this object store.",
         "403": "Give its user the right to list, read and write there; to rotate backups or erase, also to delete.",
         "404": "See that the bucket exists; llmctx makes none.",
     }.get(status[1], "See address and credentials: docs/operations.md, Archive.")
-    return f"{status[1]} {status[2]}{'' if code is None else f', {code[1]}'}", remedy
+    why = f"{status[1]} {status[2]}{'' if code is None else f', {code[1]}'}"
+    return why, remedy, 3 if status[1].startswith("5") else 2
