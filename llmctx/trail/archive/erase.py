@@ -47,14 +47,16 @@ class SegmentEraser:
         self._segment = segment
         self._revision = 1 + (segment.revision or 0)
 
-    def tidy(self) -> None:
-        """Delete files of records that no manifest in force names.
+    def tidy(self) -> bool:
+        """Delete files of records that no manifest in force names; returns whether the place keeps versions of them.
 
         Raises ArchiveError if the place does not let go of them, as under object lock.
         """
+        version_stays = False
         for name in self._names():
             if name.endswith(".parquet") and name != self._segment.records.name:
-                self._place.remove(name)
+                version_stays |= self._place.remove(name)
+        return version_stays
 
     def erase(
         self, pieces: Sequence[str], is_held: IsHeld, sign: Callable[[Erasure], Erasure], at_ms: int
@@ -103,15 +105,15 @@ class SegmentEraser:
             raise ArchiveError(f"{name} in {self._place.name} is not what was written.", "Run it again.", exit_code=1)
         return StoredFile(name=name, size_bytes=size_bytes, sha256=digest)
 
-    def put_in_force(self, erased: Erased) -> None:
-        """Store the manifest, and delete the file with the pieces.
+    def put_in_force(self, erased: Erased) -> bool:
+        """Store the manifest, and delete the file with the pieces; returns whether the place keeps a version of it.
 
         Raises ArchiveError if another process was faster, or if the place does not let go of the file.
         """
         manifest = erased.manifest
         if not self._place.put(manifest.name, manifest.raw):
             raise ArchiveError(f"{manifest.name} in {self._place.name} is there already.", "Run it again.", exit_code=3)
-        SegmentEraser(self._place, manifest).tidy()
+        return SegmentEraser(self._place, manifest).tidy()
 
     def _names(self) -> list[str]:
         """The names of this segment's files."""

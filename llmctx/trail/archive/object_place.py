@@ -97,15 +97,18 @@ class ObjectPlace:
                 raise self._failed(folder, "listed", error) from error
         return []
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str) -> bool:
         """Delete an object; where objects have versions, what is left is for the bucket's lifecycle rules."""
         import obstore  # noqa: PLC0415  an optional extra
 
         with contextlib.suppress(FileNotFoundError):
             try:
+                has_versions = obstore.head(self._store, name)["version"] is not None
                 obstore.delete(self._store, name)
             except self._errors.BaseError as error:
                 raise self._failed(name, "deleted", error) from error
+            return has_versions
+        return False
 
     def _failed(self, name: str, act: str, error: Exception) -> ArchiveError:
         why, remedy, exit_code = _explain(str(error))

@@ -43,8 +43,8 @@ class Place(Protocol):
         """The names of all files in a folder, sorted; the empty text names the whole place."""
         ...
 
-    def remove(self, name: str) -> None:
-        """Delete a file whose time is over; nothing happens if there is none."""
+    def remove(self, name: str) -> bool:
+        """Delete a file if there is one; True if the place keeps a version of it."""
         ...
 
 
@@ -115,13 +115,14 @@ class FolderPlace:
         except OSError as error:
             raise ArchiveError(f"{self._folder / name} could not be read: {error}.", "See its permissions.") from error
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str) -> bool:
         """Delete a file, and sync its folder."""
         try:
             (self._folder / name).unlink(missing_ok=True)
             sync_directory((self._folder / name).parent)
         except OSError as error:
             raise ArchiveError(f"{self._folder / name} could not be deleted: {error}.", "See who may.") from error
+        return False
 
     def names(self, folder: str) -> list[str]:
         """The names of all files in a folder, sorted, without those that a kill left unfinished."""
