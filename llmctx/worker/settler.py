@@ -142,6 +142,7 @@ class Settler:
             if not self._reread or self._tasks:
                 return
             with contextlib.suppress(RedisError, TrailError, OSError):  # what could not be settled is tried again
+                await self._owner.resume()
                 await self._read_pending()
             await self._finish()
 

@@ -107,6 +107,7 @@ async def test_ten_failovers_under_load_lose_no_tick(
     process.terminate()
     assert await asyncio.to_thread(process.wait, 120) == 0, worker.said.read_text()[-3000:]
     print(f"\nticks {len(raiser.raised)}, raised again {raiser.again}, records {await Log(client).size()}")  # noqa: T201
+    print(worker.said.read_text()[-3000:])  # noqa: T201
     await check_oracle(client, raiser.raised)
     program = Program(group.url, tmp_path)
     program.environment["LLMCTX_STATE_DIR"] = str(tmp_path / "state")
