@@ -79,11 +79,11 @@ async def test_a_replica_that_took_over_with_less_leaves_nothing_unpublished(
     for entry in await record(redis, owner, 3):
         await made.publish(entry)
     names = (log.key("log"), keys.decisions(0))
-    behind = {name: await redis.dump(name) for name in names}
+    behind = {name: await redis.dump(name) or b"" for name in names}
     for entry in await record(redis, owner, 3, first=3):
         await made.publish(entry)
     (last,) = await record(redis, owner, 1, first=6)
-    whole = await redis.dump(log.key("log"))
+    whole = await redis.dump(log.key("log")) or b""
     for name, value in behind.items():
         await redis.restore(name, 0, value, replace=True)
     with pytest.raises(TrailError, match="Record 6 is not published: the server does not have it"):
