@@ -88,8 +88,10 @@ def sections_fields(package: Package) -> dict[str, Any]:
     }
 
 
-def mapped_position_fields(package: Package) -> dict[str, Any]:
-    """What is published of a position that another system wrote, because the evidence has it in other words."""
+def published_position_fields(package: Package) -> dict[str, Any]:
+    """What is published of a position, for a record whose evidence does not have it in these words: because another
+    system wrote it, or because there is no evidence.
+    """
     position = package.sections["position"].value
     if not isinstance(position, Position):
         return {}

@@ -20,8 +20,8 @@ from llmctx.leaf_fields import (
     decision_fields,
     grounding_fields,
     mandate_fields,
-    mapped_position_fields,
     prompt_fields,
+    published_position_fields,
     sections_fields,
     text_of,
     verdict_fields,
@@ -114,15 +114,6 @@ def named_blobs(verdict: Verdict, snapshot: Snapshot | None) -> tuple[bytes, ...
     return (*(() if mandate is None else (mandate.blob,)), *(() if snapshot is None else _mapping(snapshot)))
 
 
-def without_evidence(draft: Draft, reason: str) -> Draft:
-    """The same dead letter without its evidence, which cannot be recorded for the reason given."""
-    leaf = canonical.loads(draft.leaf)
-    leaf.pop("snapshot", None)
-    why = f"{leaf['verdict']['reason']}; without evidence, which cannot be recorded: {reason}"
-    leaf["verdict"] |= {"reason": cut(why, MAX_REASON_CHARS)}
-    return draft._replace(leaf=canonical.dumps(leaf), pieces={}, blobs=())
-
-
 def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: Any) -> Draft:
     """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without).
 
@@ -179,7 +170,7 @@ def evidence_fields(snapshot: Snapshot, package: Package | None, piece: bytes) -
     }  # fmt: skip
     if snapshot.rules.sections is not None:
         found["mapping_sha256"] = snapshot.rules.sections.sha256
-        found |= {} if package is None else mapped_position_fields(package)
+        found |= {} if package is None else published_position_fields(package)
     return {"as_of_ms": snapshot.as_of_ms, "snapshot": found}
 
 

@@ -48,6 +48,17 @@ STEPS = {
     "llmctx.decision.grounding.cited_numbers": (ALWAYS, "decision"),
     "llmctx.pipeline.conclude": (ALWAYS, "dead_letter"),
     "llmctx.pipeline.compose": (ALWAYS, "dead_letter"),
+    "llmctx.record._guarded": (ALWAYS, "dead_letter"),
+    "llmctx.record._head": (ALWAYS, "dead_letter"),
+    "llmctx.record._draft": (ALWAYS, "dead_letter"),
+    "llmctx.record.named_blobs": (ALWAYS, "dead_letter"),
+    "llmctx.record.evidence_fields": (ALWAYS, "dead_letter"),
+    "llmctx.record.verdict_fields": (ALWAYS, "dead_letter"),
+    "llmctx.record.mandate_fields": (ALWAYS, "dead_letter"),
+    "llmctx.leaf_fields.policy_fields": (ALWAYS, "dead_letter"),
+    "llmctx.leaf_fields._present": (ALWAYS, "dead_letter"),
+    "llmctx.leaf_fields.text_of": (ALWAYS, "dead_letter"),
+    "llmctx.rules.code": (ALWAYS, "dead_letter"),
     "llmctx.record.prompt_fields": (ALWAYS, "dead_letter"),
     "llmctx.record.completion_fields": (ALWAYS, "dead_letter"),
     "llmctx.record.decision_fields": (ALWAYS, "dead_letter"),
@@ -70,6 +81,8 @@ STEPS = {
     "llmctx.symbols.memory.SymbolMemory._known_after": (ALWAYS, "decision"),
     "llmctx.symbols.memory.thesis_of": (ALWAYS, "decision"),
     "llmctx.symbols.standing.StandingDecisions._standing": (ALWAYS, "decision"),
+    "llmctx.symbols.memory.SymbolMemory.add": (ALWAYS, "decision"),
+    "llmctx.symbols.standing.StandingDecisions.add": (ALWAYS, "decision"),
     "llmctx.decision.guards.propose": (ALWAYS, "decision"),
     "llmctx.worker.settler.Settler._count_attempts": (2, "decision"),
 }
@@ -215,7 +228,7 @@ async def test_a_record_that_cannot_be_published_does_not_hold_up_those_after_it
 
 
 STEP = "llmctx.pipeline.read_snapshot"
-PACKAGE = "llmctx.pipeline.build_package"
+PACKAGE = "llmctx.context.package.Package"
 
 
 async def unjudged(redis: Redis) -> str:
