@@ -8,6 +8,7 @@ import contextlib
 import logging
 from typing import Any, NamedTuple
 
+from llmctx import clock
 from llmctx.context.package import Package, build_package
 from llmctx.context.snapshot import Snapshot
 from llmctx.context.tick import Tick
@@ -15,9 +16,9 @@ from llmctx.decision.conclude import conclude_unasked
 from llmctx.decision.last_resort import compare_plainly, stop_unjudged
 from llmctx.decision.verdict import GuardPolicy, Verdict
 from llmctx.errors import in_short
-from llmctx.leaf_fields import published_position_fields
 from llmctx.plain_leaf import plain_draft
 from llmctx.record import RecordMetadata, compose_dead_letter
+from llmctx.schema.values import Position
 from llmctx.trail.log.log import Draft
 
 _log = logging.getLogger(__name__)
@@ -51,10 +52,20 @@ class DeadLetter(NamedTuple):
         for name in ("repeat_of", "again_ms"):
             if (value := getattr(verdict, name)) is not None:
                 said[name] = value
-        position = {}
+        position: dict[str, Any] = {}
         with contextlib.suppress(Exception):  # the execution side wants it, but the verdict stands without it
-            position = {} if self.package is None else published_position_fields(self.package)
+            held = None if self.package is None else self.package.position
+            position = {} if held is None else {"position": _plainly(held)}
         return plain_draft("dead_letter", self.tick, said, self.metadata, **position)
+
+
+def _plainly(position: Position) -> dict[str, str]:
+    return {
+        "entry_time": clock.iso_of(position.entry_time),
+        "side": position.side,
+        "entry_price": format(position.entry_price, "f"),
+        "held": format(position.quantity, "f"),
+    }
 
 
 def write_dead_letter(

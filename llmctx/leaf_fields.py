@@ -88,10 +88,8 @@ def sections_fields(package: Package) -> dict[str, Any]:
     }
 
 
-def published_position_fields(package: Package) -> dict[str, Any]:
-    """What is published of a position, for a record whose evidence does not have it in these words: because another
-    system wrote it, or because there is no evidence.
-    """
+def mapped_position_fields(package: Package) -> dict[str, Any]:
+    """What is published of a position that another system wrote, because the evidence has it in other words."""
     position = package.sections["position"].value
     if not isinstance(position, Position):
         return {}

@@ -20,8 +20,8 @@ from llmctx.leaf_fields import (
     decision_fields,
     grounding_fields,
     mandate_fields,
+    mapped_position_fields,
     prompt_fields,
-    published_position_fields,
     sections_fields,
     text_of,
     verdict_fields,
@@ -170,7 +170,7 @@ def evidence_fields(snapshot: Snapshot, package: Package | None, piece: bytes) -
     }  # fmt: skip
     if snapshot.rules.sections is not None:
         found["mapping_sha256"] = snapshot.rules.sections.sha256
-        found |= {} if package is None else published_position_fields(package)
+        found |= {} if package is None else mapped_position_fields(package)
     return {"as_of_ms": snapshot.as_of_ms, "snapshot": found}
 
 

@@ -28,8 +28,8 @@ from llmctx.leaf_fields import (
     approved_of,
     decision_fields,
     grounding_fields,
+    mapped_position_fields,
     policy_of,
-    published_position_fields,
     sections_fields,
     verdict_fields,
     wrong_fields,
@@ -180,7 +180,7 @@ class _Attempt:
     def _check_sections(self) -> None:
         fields = {"sections": sections_fields(self._package)}
         if self._snapshot.rules.sections is not None:
-            fields |= published_position_fields(self._package)
+            fields |= mapped_position_fields(self._package)
         expect("snapshot", fields, self._record["snapshot"])
         thesis, source = self._snapshot.sections["thesis"].raw, self._snapshot.thesis
         if self._rules is Rules.SAME and (thesis is None) is not (source is None):

@@ -204,7 +204,8 @@ class Settler:
             self._owner.tenure.lost = error
             return
         except Exception as error:  # noqa: BLE001  whoever asked is told that it was refused
-            _log.warning(f"A request was refused: {_first_line(error)}")
+            why = _first_line(error) if isinstance(error, LlmctxError) else in_short(error)
+            _log.warning(f"A request was refused: {why}")
         await self._owner.discard((entry_id,))
 
     async def _settle(self, batch: Batch) -> None:
