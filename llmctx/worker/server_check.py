@@ -3,11 +3,12 @@ no key of the partition holds a value of another type.
 """
 
 import logging
+from pathlib import Path
 
 from redis.asyncio import Redis
 
 from llmctx.errors import InstanceError
-from llmctx.functions import restore_libraries
+from llmctx.functions import ServerFunction, restore_libraries
 from llmctx.schema import keys
 from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.lease import redis_errors
@@ -20,6 +21,7 @@ _TYPES = {
     "kept": "hash", "lease": "hash", "log": "stream", "log:copy": "stream", "repairs": "hash", "ticks": "hash",
 }  # fmt: skip
 """The type of each audit key that every record needs; a symbol's list is replaced when it is written."""
+_REMOVE = ServerFunction(Path(__file__).with_name("remove_wrong_types.lua"))
 
 
 class ServerCheck:
@@ -64,18 +66,11 @@ class ServerCheck:
         expected |= {keys.decisions_made(partition): "stream", keys.effects(partition): "stream"}
         expected |= {keys.RESERVED: "hash", keys.BUDGET: "hash"}
         with redis_errors("The types of the trail's keys could not be checked"):
-            async with self._redis.pipeline(transaction=False) as reads:
-                for name in expected:
-                    reads.type(name)
-                found = {name: kind.decode() for name, kind in zip(expected, await reads.execute(), strict=True)}
-            wrong = [name for name, kind in found.items() if kind not in ("none", expected[name])]
-            for name in wrong:
-                await self._redis.delete(name)
-            if wrong:
-                await self._redis.hincrby(self._log.key("repairs"), "types", len(wrong))
-        for name in wrong:
+            removed = await _REMOVE(self._redis, [self._log.key("repairs"), *expected], list(expected.values()))
+        wrong = [each.decode() for each in removed]
+        for name, kind in zip(wrong[::2], wrong[1::2], strict=True):
             _log.error(
-                f"{name} held a {found[name]}, not a {expected[name]}, and was removed. Somebody else writes to it: "
+                f"{name} held a {kind}, not a {expected[name]}, and was removed. Somebody else writes to it: "
                 "see who may (docs/threat-model.md), and run `llmctx verify`.",
                 extra={"alert": "foreign", "subject": name},
             )
@@ -88,8 +83,11 @@ class ServerCheck:
         """
         now = await read_instance(self._redis)
         if now != self._instance:
+            found = now.id if now else "none: it lost its data"
+            if now and now.id == self._instance.id:
+                found = f"it in {now.partitions} partitions, not {self._instance.partitions}"
             raise InstanceError(
-                f"Redis had instance {self._instance.id}, now it has {now.id if now else 'none: it lost its data'}.",
+                f"Redis had instance {self._instance.id}, now it has {found}.",
                 "Stop, and restore the server's data from a backup (docs/operations.md); or start a new trail with "
                 "--new-instance.",
             )
