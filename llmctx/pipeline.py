@@ -17,23 +17,23 @@ from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import Known, Snapshot
 from llmctx.context.staleness import Status
 from llmctx.context.tick import Tick
+from llmctx.dead_letter import DeadLetter, write_dead_letter, write_unjudged
 from llmctx.decision.approved import Approved
 from llmctx.decision.conclude import Conclusion, FirstAnswer, conclude, conclude_unasked, refuse
 from llmctx.decision.decision import OUTPUT
 from llmctx.decision.halt import HALTED, halt_in
-from llmctx.decision.last_resort import compare_plainly, stop_unjudged
 from llmctx.decision.parse import misfit_of
 from llmctx.decision.reask import ask_again
 from llmctx.decision.reservation import Reserve, with_room
 from llmctx.decision.trigger import TriggerPolicy
-from llmctx.decision.verdict import GuardPolicy
+from llmctx.decision.verdict import GuardPolicy, Verdict
 from llmctx.errors import SnapshotError, TemplateError, TrailError, in_short
 from llmctx.llm.budget import BudgetTerms, CallBudget
 from llmctx.llm.completion import Completer, Completion, Outcome
 from llmctx.prompt.book import PromptChoice
 from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Template
-from llmctx.record import RecordMetadata, compose, compose_confirmation, compose_dead_letter
+from llmctx.record import RecordMetadata, compose, compose_confirmation
 from llmctx.symbols.memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
@@ -142,11 +142,18 @@ class Pipeline:
         steps.lap("judge")
         entry = await self._settle(draft, entry_ids)
         entry.timings_ms = steps.laps | entry.timings_ms
-        self.memory.add(package, conclusion.verdict, entry)
-        if self._config.trigger is not None:
-            self.memory.standing.add(entry, package)
+        self._remember(package, conclusion.verdict, entry)
         await self._fix_clock_by(package, snapshot.clock)
         return entry
+
+    def _remember(self, package: Package, verdict: Verdict, entry: Entry | None = None) -> None:
+        """Remember what was judged, and the record of it; the verdict stands, whatever its memory does."""
+        try:
+            self.memory.add(package, verdict, entry)
+            if self._config.trigger is not None and entry is not None:
+                self.memory.standing.add(entry, package)
+        except Exception as error:  # noqa: BLE001  the tick is settled
+            _log.warning(f"{package.symbol}: what was judged is not remembered: {in_short(error)}")
 
     async def judge(self, act_id: str, symbol: str, approved: Approved) -> Conclusion:
         """Judge what a person approves by the limits and the data of now; raises as `decide` does."""
@@ -184,7 +191,7 @@ class Pipeline:
         ledger = None if self._config.policy.mandate is None else known.ledger or Ledger()
         return await read_snapshot(self._redis, symbol, self._partition, rules, known._replace(ledger=ledger))
 
-    async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
+    async def give_up(self, tick: Tick, reason: str, metadata: RecordMetadata) -> DeadLetter:
         """The dead letter of a tick that cannot be decided, with the guardrails' verdict on its position.
 
         If they cannot run, price and stop are compared plainly; if not even these can be read, it says that the stop
@@ -200,28 +207,11 @@ class Pipeline:
             except Exception as error:  # noqa: BLE001  a tick that breaks everything is settled all the same
                 broken = in_short(error)
         else:
-            return self._unjudged(tick, f"{reason}; nothing could be read: {broken}", metadata)
-        try:
-            conclusion = conclude_unasked(snapshot, build_package(snapshot), reason, policy)
-            draft = compose_dead_letter(tick, conclusion.verdict, metadata, snapshot, conclusion.package)
-            self.memory.add(conclusion.package, conclusion.verdict)
-        except Exception as error:  # noqa: BLE001  the stop is judged without whatever broke
-            reason = f"{reason}; the guardrails could not run: {in_short(error)}"
-        else:
-            return draft
-        verdict = compare_plainly(snapshot, reason, policy)
-        _log.error(f"{tick.symbol}: {verdict.reason} ({reason})")
-        for evidence in (snapshot, None):
-            try:
-                return compose_dead_letter(tick, verdict, metadata, evidence)
-            except Exception as error:  # noqa: BLE001  the verdict is recorded without what cannot be
-                _log.warning(f"{tick.symbol}: a dead letter cannot be composed: {in_short(error)}")
-        return self._unjudged(tick, reason, metadata)
-
-    def _unjudged(self, tick: Tick, reason: str, metadata: RecordMetadata) -> Draft:
-        verdict = stop_unjudged(reason, self._config.policy)
-        _log.error(f"{tick.symbol}: {verdict.reason}")
-        return compose_dead_letter(tick, verdict, metadata)
+            return write_unjudged(tick, f"{reason}; nothing could be read: {broken}", metadata, policy)
+        letter = write_dead_letter(tick, snapshot, reason, metadata, policy)
+        if letter.package is not None:
+            self._remember(letter.package, letter.verdict)
+        return letter
 
     async def _conclude(
         self, template: Template, snapshot: Snapshot, package: Package, steps: clock.Stopwatch

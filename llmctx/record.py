@@ -114,15 +114,6 @@ def named_blobs(verdict: Verdict, snapshot: Snapshot | None) -> tuple[bytes, ...
     return (*(() if mandate is None else (mandate.blob,)), *(() if snapshot is None else _mapping(snapshot)))
 
 
-def without_evidence(draft: Draft, reason: str) -> Draft:
-    """The same dead letter without its evidence, which cannot be recorded for the reason given."""
-    leaf = canonical.loads(draft.leaf)
-    leaf.pop("snapshot", None)
-    why = f"{leaf['verdict']['reason']}; without evidence, which cannot be recorded: {reason}"
-    leaf["verdict"] |= {"reason": cut(why, MAX_REASON_CHARS)}
-    return draft._replace(leaf=canonical.dumps(leaf), pieces={}, blobs=())
-
-
 def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: Any) -> Draft:
     """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without).
 

@@ -6,6 +6,7 @@ recorded in the order in which they were reported.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
@@ -16,7 +17,6 @@ from llmctx.connection.streams import StreamEntry
 from llmctx.errors import AddressError, SettledError, in_short
 from llmctx.killpoint import reached
 from llmctx.limits import MAX_DETAIL_CHARS, MAX_EFFECT_BYTES, MAX_ERROR_CHARS, cut
-from llmctx.record import compose_unread
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
 from llmctx.schema.values import Effect
@@ -25,6 +25,9 @@ from llmctx.statement import about, compose_effect, is_same_effect
 from llmctx.trail.log.entry import Entry, parse_address
 from llmctx.trail.log.lease import is_server_trouble
 from llmctx.worker.owner import Owner
+from llmctx.worker.unusable import settle_unusable
+
+_log = logging.getLogger(__name__)
 
 
 class MalformedEffect(NamedTuple):
@@ -62,6 +65,13 @@ def read_effect(fields: Mapping[bytes, bytes]) -> Effect | MalformedEffect:
     return effect
 
 
+def _read(entry: StreamEntry) -> Effect | MalformedEffect:
+    try:
+        return read_effect(entry.fields)
+    except Exception as error:  # noqa: BLE001  one effect must not keep all others, and the ticks, waiting
+        return MalformedEffect("effect", in_short(error), _shown(entry.fields.get(b"effect", b"")))
+
+
 def _shown(raw: bytes) -> str:
     return cut(raw[: 4 * MAX_DETAIL_CHARS].decode(errors="replace"), MAX_DETAIL_CHARS)
 
@@ -95,7 +105,7 @@ class EffectRecorder:
         Raises LeaseError if another owner has the partition now, TrailError if the server does not answer.
         """
         reached("effects_read")
-        read = [(entry.id, read_effect(entry.fields)) for entry in found]
+        read = [(entry.id, _read(entry)) for entry in found]
         known = await self._owner.said.settled({each.id for _, each in read if isinstance(each, Effect)})
         queues: dict[str, list[tuple[str, Effect | MalformedEffect]]] = {}
         for entry_id, each in read:
@@ -175,5 +185,13 @@ class EffectRecorder:
         """Record an effect that cannot be recorded as one."""
         reason = f"effect entry {entry_id}: the field {found.field} cannot be used: {found.why}"
         incident = {"what": "effect", "entry": entry_id, "field": found.field, "said": found.said}
-        draft = compose_unread("incident", None, reason, await self._owner.metadata(), incident=incident)
-        self._on_entry(await self._owner.settle(draft, (entry_id,), stream=self._key))
+        try:
+            entry = await settle_unusable(
+                self._owner, "incident", None, reason, entry_id, stream=self._key, incident=incident
+            )
+        except Exception as error:
+            if is_server_trouble(error):
+                raise
+            _log.error(f"Effect {entry_id} cannot be recorded and stays pending: {in_short(error)} ({reason})")
+        else:
+            self._on_entry(entry)

@@ -100,7 +100,9 @@ class Publisher:
         """
         partition = self._log.partition
         texts: list[tuple[int, str, bytes]] = []
+        newest = -1
         async for entry in self._log.read_back(durable):
+            newest = max(newest, entry.index)
             if (text := self._text(entry)) is not None:
                 texts.append((entry.index, entry.record["symbol"], text))
             if len(texts) == KEPT or entry.index < durable - _MAX_EXAMINED:
@@ -120,7 +122,7 @@ class Publisher:
                 extra={"alert": "foreign", "subject": keys.decisions(partition)},
             )
         self._last = texts[-1][0] if texts else -1
-        self._next = max(self._next, durable)
+        self._next = newest + 1  # a replica that took over may not have all that is durable yet
         return len(texts)
 
     async def publish(self, entry: Entry) -> None:
@@ -184,7 +186,11 @@ class Publisher:
         except ResponseError as error:
             if not str(error).startswith("FOREIGN"):
                 raise
-            return await self._republish(await self._durable())
+            published = await self._republish(await self._durable())
+            if self._next <= entry.index:
+                what = f"Record {entry.index} is not published: the server does not have it"
+                raise TrailError(f"{what}.", "It is published once it is put back from the spool.") from error
+            return published
         self._last = max(self._last, entry.index)
         return published
 

@@ -23,7 +23,6 @@ from llmctx.errors import (
 )
 from llmctx.killpoint import reached
 from llmctx.pipeline import Pipeline
-from llmctx.record import RecordMetadata, compose_unread, without_evidence
 from llmctx.schema import keys
 from llmctx.tasks import end, pause
 from llmctx.trail.log.entry import Entry
@@ -34,6 +33,7 @@ from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.queue import Batch, TickQueue, order
 from llmctx.worker.ticks import Delivery, TickStream
+from llmctx.worker.unusable import settle_dead_letter, settle_unusable
 
 _log = logging.getLogger(__name__)
 
@@ -142,6 +142,7 @@ class Settler:
             if not self._reread or self._tasks:
                 return
             with contextlib.suppress(RedisError, TrailError, OSError):  # what could not be settled is tried again
+                await self._owner.resume()
                 await self._read_pending()
             await self._finish()
 
@@ -204,7 +205,8 @@ class Settler:
             self._owner.tenure.lost = error
             return
         except Exception as error:  # noqa: BLE001  whoever asked is told that it was refused
-            _log.warning(f"A request was refused: {_first_line(error)}")
+            why = _first_line(error) if isinstance(error, LlmctxError) else in_short(error)
+            _log.warning(f"A request was refused: {why}")
         await self._owner.discard((entry_id,))
 
     async def _settle(self, batch: Batch) -> None:
@@ -262,33 +264,29 @@ class Settler:
     async def _bury(self, spent: Batch) -> Entry:
         reason = f"a decision was started {MAX_ATTEMPTS} times and never recorded"
         metadata = (await self._owner.metadata())._replace(conflated=tuple(spent.conflated), attempts=MAX_ATTEMPTS)
-        return await self._settle_dead_letter(spent.tick, reason, metadata, tuple(spent.entry_ids))
-
-    async def _settle_dead_letter(
-        self, tick: Tick, reason: str, metadata: RecordMetadata, entry_ids: tuple[str, ...]
-    ) -> Entry:
-        """Settle a tick by a dead letter; without its evidence, if it cannot be appended with it."""
-        draft = await self._pipeline.give_up(tick, reason, metadata)
-        try:
-            return await self._owner.settle(draft, entry_ids)
-        except Exception as error:
-            if is_server_trouble(error):
-                raise  # the tick stays pending
-            _log.warning(f"{tick.symbol}: its dead letter goes without evidence: {in_short(error)}")
-            return await self._owner.settle(without_evidence(draft, in_short(error)), entry_ids)
+        return await settle_dead_letter(
+            self._owner, self._pipeline, spent.tick, reason, metadata, tuple(spent.entry_ids)
+        )
 
     async def _settle_unusable(self, delivery: Delivery) -> None:
         """Record a malformed tick entry; a dead letter with a symbol carries the guardrails' verdict."""
-        metadata = await self._owner.metadata()
-        tick = None
+        tick, entry_id = None, delivery.entry_id
         if delivery.tick_id:
             tick = Tick.model_construct(id=delivery.tick_id, symbol=delivery.symbol, cause="unknown")
-        entry_ids = (delivery.entry_id,)
-        if tick is not None and delivery.symbol:
-            self._on_entry(await self._settle_dead_letter(tick, delivery.problem, metadata, entry_ids))
+        try:
+            if tick is not None and delivery.symbol:
+                metadata = await self._owner.metadata()
+                entry = await settle_dead_letter(
+                    self._owner, self._pipeline, tick, delivery.problem, metadata, (entry_id,)
+                )
+            else:
+                entry = await settle_unusable(self._owner, delivery.kind, tick, delivery.problem, entry_id)
+        except Exception as error:
+            if is_server_trouble(error):
+                raise
+            _log.error(f"Tick entry {entry_id} cannot be recorded and stays pending: {in_short(error)}")
         else:
-            draft = compose_unread(delivery.kind, tick, delivery.problem, metadata)
-            self._on_entry(await self._owner.settle(draft, entry_ids))
+            self._on_entry(entry)
 
 
 def _first_line(error: Exception) -> str:

@@ -137,7 +137,8 @@ class TickStream:
             await self._record(effects)
         ticks = await self._ticks_in(read.get(self._key, []))
         if effects and not ticks and block_ms is None:
-            return await self._read(after, effects_after, None)  # there may be more of them
+            later = ">" if effects_after == ">" else effects[-1].id
+            return await self._read(after, later, None)  # there may be more of them
         return ticks
 
     async def _ticks_in(self, entries: list[_RawEntry]) -> list[Delivery]:

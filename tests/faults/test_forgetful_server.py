@@ -8,17 +8,18 @@ from redis.asyncio import Redis
 
 from llmctx.connection import connect
 from llmctx.connection.streams import read_stream
-from llmctx.errors import ForkError, InstanceError, LeaseError
+from llmctx.errors import ForkError, InstanceError, LeaseError, TrailError
 from llmctx.trail.log.instance import Instance, bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.join import accept, approve, make_request
 from llmctx.trail.proof.merkle import leaf_hash
+from llmctx.trail.spool.comparison import put_back
 from llmctx.trail.spool.spool import spool_directory
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from tests.faults.conftest import Server, check_oracle, end_lease
-from tests.integration.conftest import decided, hold, signed_fields
+from tests.integration.conftest import decided, held_lease, hold, signed_fields
 
 LOG = "audit:{0}:log"
 
@@ -71,6 +72,35 @@ async def test_a_running_owner_refills_before_it_appends(client: Redis, tmp_path
         await settle(client, owner, "d")
     assert (await read_stream(client, LOG))[:4] == before
     await check_oracle(client, ["a", "b", "c", "d"])
+
+
+async def test_a_hole_is_filled_in_tick_map_and_symbol_list_too(client: Redis, tmp_path: Path) -> None:
+    instance = await prepared(client, tmp_path)
+    ticks = [f"t{n}" for n in range(6)]
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
+        await settle(client, owner, *ticks)
+    newest = (await read_stream(client, LOG))[-1]
+    await forget(client, 3)
+    await client.xadd(LOG, newest.fields, id=newest.id)  # type: ignore[arg-type]
+    await client.hset("audit:{0}:ticks", "t5", str(newest.number))
+    await client.rpush("audit:{0}:symbol:AAPL", "no index", newest.number)
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")):
+        pass
+    assert await client.lrange("audit:{0}:symbol:AAPL", 0, -1) == [b"1", b"2", b"3", b"4", b"5", b"no index", b"6"]
+    await client.lrem("audit:{0}:symbol:AAPL", 1, "no index")
+    await check_oracle(client, ticks)
+
+
+async def test_nothing_is_put_back_behind_what_another_server_lacks(client: Redis, tmp_path: Path) -> None:
+    instance = await prepared(client, tmp_path)
+    async with Owner(TrailHome(client, "", instance, tmp_path / "state")) as owner:
+        await settle(client, owner, "a", "b", "c")
+    entries = [entry async for entry in Log(client).read()]
+    await forget(client, 2)
+    lease = await held_lease(client)
+    with pytest.raises(TrailError, match="Record 3 could not be put back: BEHIND 2"):
+        await put_back(client, Log(client), entries[3], lease.owner, after=2)
+    assert await Log(client).size() == 2
 
 
 @pytest.mark.parametrize("cut", [1, 60, 700])

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from redis.asyncio import Redis
 
 from llmctx import clock
@@ -82,6 +83,27 @@ async def test_an_erased_name_is_gone_and_every_record_stays_proven(program: Pro
     kept = [path.read_bytes() for path in (program.folder / "var").rglob("*") if path.is_file()]
     assert not any(MEIER.encode() in raw for raw in kept)
     assert (await program("people", "erase", meier, "--by", ROSSI, "--why", "again")).code == 2
+
+
+@pytest.mark.more
+async def test_a_restore_does_not_bring_an_erased_name_back_unless_it_says_so(program: Program, valkey: Redis) -> None:
+    await acted(program, valkey)
+    meier, row = await person(valkey, MEIER), f'"name":"{MEIER}"'.encode()
+    await sign(valkey, program.folder / "var")
+    assert (await program("backup", "--to", "backups")).code == 0
+    assert (await program("people", "erase", meier, "--by", ROSSI, "--why", "left the house")).code == 0
+
+    for copy_knows in (True, False):  # where it does not, the refilled notice says so
+        if not copy_knows:
+            (program.folder / "var" / "people.json").unlink()
+        restored = await program("restore", "backups", "--over", "--json")
+        assert (restored.code, restored.document["erased_again"]) == (0, 1), restored.err
+        assert row not in b"".join(await valkey.hvals(PEOPLE_KEY))  # type: ignore[arg-type]
+
+    (program.folder / "var").rename(program.folder / "lost")
+    restored = await program("restore", "backups", "--over", "--json")
+    assert restored.document["erased_again"] == 0
+    assert "does not know which of them were erased" in restored.err
 
 
 async def test_a_confirmation_by_whoever_raises_ticks_has_an_id_too(

@@ -28,13 +28,13 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft, Log
 from llmctx.trail.log.packing import Layout, lay_out
 from llmctx.worker.owner import Owner
+from tests.integration.breaking import ALWAYS, exit_of, exits, failing
 from tests.integration.conftest import ByRules, hold, leaves, live, raise_tick, serving
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
-ALWAYS = 10**6
 STEPS = {
-    "llmctx.pipeline.read_snapshot": (2, "decision"),
+    "llmctx.pipeline.read_snapshot": (1, "decision"),
     "llmctx.symbols.memory.SymbolMemory.of": (ALWAYS, "dead_letter"),
     "llmctx.symbols.memory.ledger_after": (ALWAYS, "decision"),
     "llmctx.pipeline.halt_in": (ALWAYS, "dead_letter"),
@@ -48,6 +48,17 @@ STEPS = {
     "llmctx.decision.grounding.cited_numbers": (ALWAYS, "decision"),
     "llmctx.pipeline.conclude": (ALWAYS, "dead_letter"),
     "llmctx.pipeline.compose": (ALWAYS, "dead_letter"),
+    "llmctx.record._guarded": (ALWAYS, "dead_letter"),
+    "llmctx.record._head": (ALWAYS, "dead_letter"),
+    "llmctx.record._draft": (ALWAYS, "dead_letter"),
+    "llmctx.record.named_blobs": (ALWAYS, "dead_letter"),
+    "llmctx.record.evidence_fields": (ALWAYS, "dead_letter"),
+    "llmctx.record.verdict_fields": (ALWAYS, "dead_letter"),
+    "llmctx.record.mandate_fields": (ALWAYS, "dead_letter"),
+    "llmctx.leaf_fields.policy_fields": (ALWAYS, "dead_letter"),
+    "llmctx.leaf_fields._present": (ALWAYS, "dead_letter"),
+    "llmctx.leaf_fields.text_of": (ALWAYS, "dead_letter"),
+    "llmctx.rules.code": (ALWAYS, "dead_letter"),
     "llmctx.record.prompt_fields": (ALWAYS, "dead_letter"),
     "llmctx.record.completion_fields": (ALWAYS, "dead_letter"),
     "llmctx.record.decision_fields": (ALWAYS, "dead_letter"),
@@ -61,7 +72,7 @@ STEPS = {
     "llmctx.decision.guards._Draft": (ALWAYS, "dead_letter"),
     "llmctx.record.sections_fields": (ALWAYS, "dead_letter"),
     "llmctx.context.snapshot.Snapshot.evidence": (ALWAYS, "dead_letter"),
-    "llmctx.pipeline.clock.Stopwatch": (2, "decision"),
+    "llmctx.pipeline.clock.Stopwatch": (1, "decision"),
     "llmctx.pipeline.Pipeline._ask": (ALWAYS, "dead_letter"),
     "llmctx.worker.budget.SharedBudget.reserve": (ALWAYS, "dead_letter"),
     "llmctx.worker.budget._RESERVE": (ALWAYS, "skipped"),
@@ -70,23 +81,12 @@ STEPS = {
     "llmctx.symbols.memory.SymbolMemory._known_after": (ALWAYS, "decision"),
     "llmctx.symbols.memory.thesis_of": (ALWAYS, "decision"),
     "llmctx.symbols.standing.StandingDecisions._standing": (ALWAYS, "decision"),
+    "llmctx.symbols.memory.SymbolMemory.add": (ALWAYS, "decision"),
+    "llmctx.symbols.standing.StandingDecisions.add": (ALWAYS, "decision"),
     "llmctx.decision.guards.propose": (ALWAYS, "decision"),
-    "llmctx.worker.settler.Settler._count_attempts": (2, "decision"),
+    "llmctx.worker.settler.Settler._count_attempts": (1, "decision"),
 }
 """Where an error is raised -> how many times, and the kind of record that settles the tick all the same."""
-
-
-def failing(times: int, real: Callable[..., Any]) -> Callable[..., Any]:
-    """A step that breaks off its first `times` times."""
-    left = [times]
-
-    def step(*args: Any, **named: Any) -> Any:
-        if left[0] > 0:
-            left[0] -= 1
-            raise OverflowError("cannot convert Infinity to integer")
-        return real(*args, **named)
-
-    return step
 
 
 class Case(NamedTuple):
@@ -97,8 +97,13 @@ class Case(NamedTuple):
     kind: str
 
 
-async def check_each(cases: list[Case], redis: Redis, url: str, state_dir: Path) -> dict[str, dict[str, Any]]:
-    """The record of a tick of each case, all settled by one service: an exit of everything, published, and verified."""
+async def check_each(
+    cases: list[Case], redis: Redis, url: str, state_dir: Path, *nameless: str
+) -> dict[str, dict[str, Any]]:
+    """The record of a tick of each case, all settled by one service: an exit of everything, published, and verified.
+
+    What is published names the position, except for the `nameless` cases.
+    """
     budget = BudgetTerms(DailyBudget(calls=1000), CallCost({}, model="rules"), OUTPUT)
     policy = GuardPolicy(approval=ApprovalRule(add=Decimal(0)))
     trigger = TriggerPolicy(every_minutes=1)
@@ -111,22 +116,10 @@ async def check_each(cases: list[Case], redis: Redis, url: str, state_dir: Path)
     records: dict[str, Any] = {str(leaf["tick"]): leaf for leaf in await leaves(redis) if "tick" in leaf}
     found = {tick: (leaf["kind"], *exit_of(leaf)) for tick, leaf in records.items()}
     assert found == {tick: (kind, "exit", "10", "stop_loss_breached") for tick, _, kind in cases}
-    assert await exits(redis) == [kind for _, _, kind in cases]
+    assert await exits(redis, *nameless) == [kind for _, _, kind in cases]
     assert (await verify_log(Log(redis))).fault is None
     assert await redis.xlen(keys.ticks(0)) == 0
     return records
-
-
-def exit_of(record: Any) -> tuple[str, str, str]:
-    """A verdict's action and quantity, and the guardrail that fired last."""
-    verdict = record["verdict"]
-    return verdict["action"], verdict["quantity"], verdict["guards"][-1]["name"]
-
-
-async def exits(redis: Redis) -> list[str]:
-    """The kinds of the published decisions that are an exit of everything held."""
-    found = [json.loads(entry.fields[b"decision"]) for entry in await read_stream(redis, keys.decisions(0))]
-    return [thesis["kind"] for thesis in found if thesis["action"] == "exit" and Decimal(thesis["quantity"]) == 10]
 
 
 async def check(redis: Redis, kind: str) -> dict[str, Any]:
@@ -147,13 +140,17 @@ async def breached(valkey: Redis) -> None:
     await raise_tick(valkey, "t", "AAPL")
 
 
-async def test_a_step_that_breaks_off(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+async def test_a_step_that_breaks_off(
+    valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("llmctx.worker.settler.MAX_ATTEMPTS", 2)
+
     def breaks(step: str, times: int) -> Callable[[pytest.MonkeyPatch], None]:
         return lambda patch: patch.setattr(step, failing(times, resolve_name(step)))
 
     await valkey.mset(live("AAPL", price=85.0))
     cases = [Case(step, breaks(step, times), kind) for step, (times, kind) in STEPS.items()]
-    await check_each(cases, valkey, valkey_url, tmp_path)
+    await check_each(cases, valkey, valkey_url, tmp_path, "llmctx.context.package.values.Position")
 
 
 async def test_a_guardrail_that_breaks_off(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
@@ -215,7 +212,7 @@ async def test_a_record_that_cannot_be_published_does_not_hold_up_those_after_it
 
 
 STEP = "llmctx.pipeline.read_snapshot"
-PACKAGE = "llmctx.pipeline.build_package"
+PACKAGE = "llmctx.context.package.Package"
 
 
 async def unjudged(redis: Redis) -> str:

@@ -72,6 +72,28 @@ async def test_a_decision_is_published_under_its_index(
     assert (found.id, thesis.address, thesis.tick, thesis.symbol) == ("0-1", "0", "t0", "AAPL")
 
 
+async def test_a_replica_that_took_over_with_less_leaves_nothing_unpublished(
+    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+) -> None:
+    log, made = Log(redis), publisher(redis)
+    for entry in await record(redis, owner, 3):
+        await made.publish(entry)
+    names = (log.key("log"), keys.decisions(0))
+    behind = {name: await redis.dump(name) or b"" for name in names}
+    for entry in await record(redis, owner, 3, first=3):
+        await made.publish(entry)
+    (last,) = await record(redis, owner, 1, first=6)
+    whole = await redis.dump(log.key("log")) or b""
+    for name, value in behind.items():
+        await redis.restore(name, 0, value, replace=True)
+    with pytest.raises(TrailError, match="Record 6 is not published: the server does not have it"):
+        await made.publish(last)
+    await redis.restore(log.key("log"), 0, whole, replace=True)  # as the spool puts it back
+    for entry in await record(redis, owner, 1, first=7):
+        await made.publish(entry)
+    assert await published(redis) == list(range(8))
+
+
 async def test_what_is_published_says_what_the_record_says(
     redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
 ) -> None:

@@ -362,8 +362,9 @@ async def test_what_a_stop_does_not_need_costs_it_nothing(
     await valkey.mset(live_keys(market(price="140", stop="145")))
     config = DecisionConfig(template(), Scripted(), rules=ReadRules(portfolio=(), memory="long"))
     pipeline = Pipeline(valkey, config, Collected().settle)
-    draft = await pipeline.give_up(TICK, "tried too often", RecordMetadata(recorded_at_ms=NOW_MS, worker="test"))
-    assert json.loads(draft.leaf)["verdict"]["action"] == "exit"
+    letter = await pipeline.give_up(TICK, "tried too often", RecordMetadata(recorded_at_ms=NOW_MS, worker="test"))
+    assert letter.draft is not None
+    assert json.loads(letter.draft.leaf)["verdict"]["action"] == "exit"
 
 
 def test_a_template_for_another_output_is_refused(valkey_url: str) -> None:

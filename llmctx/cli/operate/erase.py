@@ -7,7 +7,7 @@ import typer
 
 from llmctx.cli.shared.long_running import end_on_sigterm
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
-from llmctx.cli.shared.output import out, print_json
+from llmctx.cli.shared.output import messages, out, print_json
 from llmctx.cli.shared.setup import open_existing_home, settings_for
 from llmctx.errors import ArchiveError
 from llmctx.settings import Settings
@@ -42,6 +42,11 @@ def erase(
         what = f"{', '.join(segment.pieces)} of records {segment.first} to {segment.end - 1}"
         many = "would be erased" if segment.records is None else f"erased from {segment.records:,} records"
         out.print(f"partition {segment.partition}: {what} {many}")
+    if any(segment.version_stays for segment in found):
+        messages.warning(
+            "the object store keeps versions: what was erased can be read there until a lifecycle rule removes what is "
+            "no longer current, and no one can before an object lock ends"
+        )
     if not found and not as_json:
         out.print("Nothing to erase: no piece in the archive is past its time.")
 

@@ -101,6 +101,7 @@ def _document(where: str, backup: "Backup", restored: "Restored") -> dict[str, A
         "verdict": verdict,
         "replaced_keys": restored.replaced_keys,
         "state_files": len(restored.state_files),
+        "erased_again": restored.erased_again,
         "partitions": parts,
     }
 
@@ -109,6 +110,8 @@ def _print(found: dict[str, Any]) -> None:
     out.print(f"{escape(found['backup'])}, made at {found['made']}; {found['state_files']} files put back")
     if found["replaced_keys"]:
         out.print(f"replaced {found['replaced_keys']:,} keys")
+    if found["erased_again"]:
+        out.print(f"erased {found['erased_again']} names again, which were erased after the backup was made")
     for part in found["partitions"]:
         out.print(
             f"partition {part['partition']}: {part['records']:,} records, {part['refilled']:,} of them from the spool"

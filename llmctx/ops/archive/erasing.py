@@ -39,6 +39,8 @@ class ErasedSegment(NamedTuple):
     """The pieces that are past their time."""
     records: int | None
     """How many records lost one; None if nothing was changed."""
+    version_stays: bool = False
+    """Whether the object store keeps a version of the file that had them."""
 
 
 def holds_of(home: TrailHome, place: Place) -> Holds:
@@ -71,8 +73,8 @@ class Eraser:
                     pieces = self._due(segment, now_ms, released_ms)
                     if pieces and not apply:
                         yield ErasedSegment(partition, segment.first, segment.end, pieces, None)
-                    elif apply and (count := await self._erase(segment, pieces, held, now_ms)):
-                        yield ErasedSegment(partition, segment.first, segment.end, pieces, count)
+                    elif apply and (erased := await self._erase(segment, pieces, held, now_ms)) is not None:
+                        yield erased
                     if apply and (pieces or segment.erased):
                         below = segment.end
                 if below:
@@ -94,8 +96,10 @@ class Eraser:
         done = {piece for each in segment.erased or () if each.made_ms > released_ms for piece in each.pieces}
         return () if done.issuperset(pieces) else pieces
 
-    async def _erase(self, segment: Manifest, pieces: tuple[str, ...], held: list[Hold], now_ms: int) -> int:
-        """Erase pieces of a segment; returns how many records lost one."""
+    async def _erase(
+        self, segment: Manifest, pieces: tuple[str, ...], held: list[Hold], now_ms: int
+    ) -> ErasedSegment | None:
+        """Erase pieces of a segment; None if no record lost one."""
         origin, eraser = origin_of(self._home.instance.id, segment.partition), SegmentEraser(self._place, segment)
         eraser.tidy()  # what a run left that was killed
 
@@ -107,7 +111,7 @@ class Eraser:
 
         erased = eraser.erase(pieces, is_held, sign, now_ms) if pieces else None
         if erased is None:
-            return 0
+            return None
         reached("erased_written")
         last, names = segment.end - 1, ", ".join(pieces)
         reason = f"{names} of records {segment.first} to {last} erased by rule, but for what is held"
@@ -119,5 +123,5 @@ class Eraser:
         }
         await have_noted(self._home, segment.partition, reason, {"erased": said})
         reached("erased_noted")
-        eraser.put_in_force(erased)
-        return erased.records
+        stays = eraser.put_in_force(erased)
+        return ErasedSegment(segment.partition, segment.first, segment.end, pieces, erased.records, stays)

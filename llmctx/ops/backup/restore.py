@@ -23,6 +23,7 @@ from llmctx.tasks import end, pause
 from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.lease import LEASE_MS, Lease, read_holder
 from llmctx.trail.log.log import Log
+from llmctx.trail.log.people import NameTable, copied_rows, names_in
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.recovery import Recovery
 
@@ -67,6 +68,8 @@ class Restored(NamedTuple):
     """How many keys the server had before."""
     partitions: list[RestoredPartition]
     """Every partition."""
+    erased_again: int
+    """How many names of people the snapshot had which were erased after it was made."""
 
 
 async def check_target(redis: Redis, *, over: bool) -> int:
@@ -112,7 +115,8 @@ async def restore(backup: Backup, redis: Redis, state_dir: Path, *, over: bool, 
         _log.info(f"The server loads {file.stat().st_size:,} bytes.")
         await load_snapshot(redis, file)
     partitions = await refill_and_verify(backup.instance, redis, state_dir, begin=begin)
-    return Restored(names, count, partitions)
+    erased_again = await _erase_names_again(redis, state_dir, partitions)
+    return Restored(names, count, partitions, erased_again)
 
 
 def unpack_snapshot(backup: Backup, folder: Path) -> Path:
@@ -150,6 +154,23 @@ async def refill_and_verify(
         size = await log.size()
         done.append(RestoredPartition(number, size, size - before, missing, report))
     return done
+
+
+async def _erase_names_again(redis: Redis, state_dir: Path, partitions: list[RestoredPartition]) -> int:
+    """Erase what the state directory or a refilled notice says was erased, and return how many names that were."""
+    table = NameTable(redis, state_dir)
+    restored = set(names_in(await table.shared_rows()))
+    if restored and not copied_rows(state_dir):
+        _log.warning(
+            f"The snapshot brings back {len(restored)} names of people, and {state_dir} does not know which of them "
+            "were erased after it was made: erase those again, `llmctx people`."
+        )
+    await table.mend()
+    for part in partitions:
+        async for entry in Log(redis, part.partition).read(part.records - part.refilled):
+            if "name_erased" in entry.record:
+                await table.erase(entry.record["name_erased"]["id"])
+    return len(restored - names_in(await table.rows()).keys())
 
 
 async def _verify(log: Log, instance: Instance, state_dir: Path, begin: Begin) -> PartitionReport:

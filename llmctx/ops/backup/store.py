@@ -19,7 +19,8 @@ from llmctx.ops.backup.files import SUFFIX
 from llmctx.ops.backup.manifest import BAD, FILE, NAME, Backup, find_backup, folder_name, read_manifest
 from llmctx.ops.backup.rotation import kept_times, locked, rotate
 from llmctx.private_files import FILE_MODE
-from llmctx.trail.archive.place import ObjectPlace, is_address
+from llmctx.trail.archive.object_place import ObjectPlace
+from llmctx.trail.archive.place import is_address
 
 _OUTGOING = "outgoing"
 _DAY_MS = 86_400_000

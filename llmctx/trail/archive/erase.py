@@ -3,12 +3,17 @@
 Rules of order: the new file is stored under a name that nobody has taken and read back; then the erasure is noted in
 the trail; then comes the manifest, which names the digest of the one before; and only then the old file is deleted.
 Killed at any step, the next run deletes what is left over and begins again.
+
+Old and new file lie on this disk meanwhile, without a name, so that a kill leaves nothing of what is erased; in memory
+is a row group at a time.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from io import BytesIO
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from llmctx import canonical, clock
 from llmctx.errors import ArchiveError
@@ -18,6 +23,8 @@ from llmctx.trail.archive.place import Place
 from llmctx.trail.archive.writer import open_parquet
 from llmctx.trail.log.entry import PIECES
 from llmctx.trail.proof.erasure import Erasure
+
+_CHUNK_BYTES = 1 << 20
 
 IsHeld = Callable[[str | None, int | None], bool]
 """Whether the record of a symbol and a time is held."""
@@ -38,18 +45,18 @@ class SegmentEraser:
     def __init__(self, place: Place, segment: Manifest) -> None:
         self._place = place
         self._segment = segment
+        self._revision = 1 + (segment.revision or 0)
 
-    def tidy(self) -> int:
-        """Delete files of records that no manifest in force names; returns how many bytes they had.
+    def tidy(self) -> bool:
+        """Delete files of records that no manifest in force names; returns whether the place keeps versions of them.
 
         Raises ArchiveError if the place does not let go of them, as under object lock.
         """
-        removed = 0
+        version_stays = False
         for name in self._names():
             if name.endswith(".parquet") and name != self._segment.records.name:
-                removed += len(self._place.read(name) or b"")
-                self._place.remove(name)
-        return removed
+                version_stays |= self._place.remove(name)
+        return version_stays
 
     def erase(
         self, pieces: Sequence[str], is_held: IsHeld, sign: Callable[[Erasure], Erasure], at_ms: int
@@ -58,43 +65,55 @@ class SegmentEraser:
 
         Raises ArchiveError if the file is not what its manifest says, or if what is read back is not what was written.
         """
+        with tempfile.TemporaryFile() as old, tempfile.TemporaryFile() as new:
+            self._fetch(old)
+            count = _rewrite(old, new, pieces, is_held)
+            if not count:
+                return None
+            records = self._store(old, new, pieces, is_held)
         segment = self._segment
-        raw = self._place.read(segment.records.name)
-        if raw is None or canonical.sha256(raw) != segment.records.sha256:
-            raise ArchiveError(
-                f"{segment.records.name} in {self._place.name} is not what its manifest says.",
-                f"Nothing was erased: `llmctx verify --from {self._place.name}`.",
-                exit_code=1,
-            )
-        new, count = _rewritten(raw, pieces, is_held)
-        if not count:
-            return None
-        revision = 1 + (segment.revision or 0)
-        stem = segment.records.name.removesuffix(".parquet").removesuffix(revised(segment.revision or 0))
-        name = f"{stem}{revised(revision)}.parquet"
-        self._place.put(name, new)
-        if self._place.read(name) != new or not _is_rewritten(raw, new, pieces, is_held):
-            raise ArchiveError(f"{name} in {self._place.name} is not what was written.", "Run it again.", exit_code=1)
         erasure = Erasure(first=segment.first, end=segment.end, pieces=tuple(sorted(pieces)), made_ms=at_ms)
         manifest = segment.model_copy(
             update={
-                "records": StoredFile.of(name, new),
-                "revision": revision,
+                "records": records,
+                "revision": self._revision,
                 "replaces": canonical.sha256(segment.raw),
                 "erased": (*(segment.erased or ()), sign(erasure)),
             }
         )
         return Erased(manifest, count)
 
-    def put_in_force(self, erased: Erased) -> None:
-        """Store the manifest, and delete the file with the pieces.
+    def _fetch(self, old: BinaryIO) -> None:
+        """Copy the segment's records into a file."""
+        stored = self._segment.records
+        if _digest(self._place.chunks(stored.name), old) != stored.sha256:
+            raise ArchiveError(
+                f"{stored.name} in {self._place.name} is not what its manifest says.",
+                f"Nothing was erased: `llmctx verify --from {self._place.name}`.",
+                exit_code=1,
+            )
+
+    def _store(self, old: BinaryIO, new: BinaryIO, pieces: Sequence[str], is_held: IsHeld) -> StoredFile:
+        """Store the new file, and prove what the place gives back."""
+        stem = self._segment.records.name.removesuffix(".parquet").removesuffix(revised(self._revision - 1))
+        name, size_bytes = f"{stem}{revised(self._revision)}.parquet", new.tell()
+        new.seek(0)
+        digest = _digest(iter(partial(new.read, _CHUNK_BYTES), b""))
+        new.seek(0)
+        self._place.put(name, new)
+        if _digest(self._place.chunks(name)) != digest or not _is_rewritten(old, new, pieces, is_held):
+            raise ArchiveError(f"{name} in {self._place.name} is not what was written.", "Run it again.", exit_code=1)
+        return StoredFile(name=name, size_bytes=size_bytes, sha256=digest)
+
+    def put_in_force(self, erased: Erased) -> bool:
+        """Store the manifest, and delete the file with the pieces; returns whether the place keeps a version of it.
 
         Raises ArchiveError if another process was faster, or if the place does not let go of the file.
         """
         manifest = erased.manifest
         if not self._place.put(manifest.name, manifest.raw):
             raise ArchiveError(f"{manifest.name} in {self._place.name} is there already.", "Run it again.", exit_code=3)
-        SegmentEraser(self._place, manifest).tidy()
+        return SegmentEraser(self._place, manifest).tidy()
 
     def _names(self) -> list[str]:
         """The names of this segment's files."""
@@ -102,36 +121,46 @@ class SegmentEraser:
         return [name for name in self._place.names(str(self._segment.partition)) if mark in name.rpartition("/")[2]]
 
 
-def _groups(raw: bytes) -> Iterator[Any]:
+def _digest(chunks: Iterable[bytes], copy: BinaryIO | None = None) -> str:
+    """The digest of what comes in chunks, which are copied into a file on the way."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+        if copy is not None:
+            copy.write(chunk)
+    return digest.hexdigest()
+
+
+def _groups(file: BinaryIO) -> Iterator[Any]:
     """A file's row groups, each as a table: a whole file takes gigabytes once it is unpacked."""
     arrow()
     from pyarrow import parquet  # noqa: PLC0415  an optional extra
 
-    file = parquet.ParquetFile(BytesIO(raw))
-    return (file.read_row_group(number) for number in range(file.num_row_groups))
+    opened = parquet.ParquetFile(file)
+    return (opened.read_row_group(number) for number in range(opened.num_row_groups))
 
 
-def _rewritten(raw: bytes, pieces: Sequence[str], is_held: IsHeld) -> tuple[bytes, int]:
-    """The file without these pieces of records that are not held, and how many records had one."""
-    file, count, writer = BytesIO(), 0, None
-    for group in _groups(raw):
-        writer = writer or open_parquet(file, group.schema)
+def _rewrite(old: BinaryIO, new: BinaryIO, pieces: Sequence[str], is_held: IsHeld) -> int:
+    """Write a file without these pieces of records that are not held; returns how many records had one."""
+    count, writer = 0, None
+    for group in _groups(old):
+        writer = writer or open_parquet(new, group.schema)
         table, lacking = _without(group, pieces, is_held)
         writer.write_table(table)
         count += lacking
     if writer is not None:
         writer.close()
-    return file.getvalue(), count
+    return count
 
 
-def _is_rewritten(raw: bytes, new: bytes, pieces: Sequence[str], is_held: IsHeld) -> bool:
+def _is_rewritten(old: BinaryIO, new: BinaryIO, pieces: Sequence[str], is_held: IsHeld) -> bool:
     """Whether a file gives back the evidence of another one without these pieces."""
     evidence = list(EVIDENCE)
     return all(
-        old is not None
-        and group is not None
-        and _without(old, pieces, is_held)[0].select(evidence).equals(group.select(evidence))
-        for old, group in zip_longest(_groups(raw), _groups(new))
+        before is not None
+        and after is not None
+        and _without(before, pieces, is_held)[0].select(evidence).equals(after.select(evidence))
+        for before, after in zip_longest(_groups(old), _groups(new))
     )
 
 

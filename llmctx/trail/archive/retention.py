@@ -1,6 +1,8 @@
 """The retention classes: how long what is archived is kept, and from when on pieces of evidence are erased."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from llmctx.trail.log.entry import PIECES
 
@@ -22,6 +24,13 @@ class Retention(BaseModel):
     """Days after which the model's raw answer is erased."""
     foreign_d: int = Field(0, ge=0)
     """Days after which entries are erased that somebody else had written to the log."""
+
+    @model_validator(mode="after")
+    def _lock_ends_first(self) -> Self:
+        for piece in PIECES:
+            if 0 < (days := int(getattr(self, f"{piece}_d"))) < self.locked_d:
+                raise ValueError(f"locked_d {self.locked_d} is longer than {piece}_d {days}: what is locked stays")
+        return self
 
     @property
     def erases(self) -> bool:

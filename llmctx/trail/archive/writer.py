@@ -7,7 +7,7 @@ same symbol, and both are near. A row is stored as its difference from the row a
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from llmctx.trail.archive.columns import WORDS, arrow, schema, table, table_of_lost
 from llmctx.trail.archive.content import ContentDigest
@@ -26,7 +26,7 @@ _TEXTS = ("leaf", "snapshot", "messages", "completion")
 """The columns whose rows begin as the rows above them do."""
 
 
-def open_parquet(file: BytesIO, of: "pa.Schema") -> Any:
+def open_parquet(file: BinaryIO, of: "pa.Schema") -> Any:
     """A writer of Parquet with this schema, compressed as an archive is.
 
     Raises ArchiveError if pyarrow is not installed.

@@ -44,11 +44,14 @@ class NameTable:
 
     async def rows(self) -> Rows:
         """The rows of server and copy; those of the copy alone if the server does not give its own."""
+        return _joined(await self.shared_rows(), copied_rows(self._state_dir))
+
+    async def shared_rows(self) -> Rows:
+        """The rows of the server alone; none if it does not give them."""
         try:
-            shared = await _rows_of(self._redis)
+            return await _rows_of(self._redis)
         except (RedisError, OSError):
-            shared = {}
-        return _joined(shared, copied_rows(self._state_dir))
+            return {}
 
     async def ids_of(self, names: Iterable[str]) -> dict[str, str]:
         """Id by name; who has none is given one. An id stands for itself.

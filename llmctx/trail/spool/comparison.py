@@ -89,7 +89,7 @@ class Comparison:
         good, present = walked.good, self._present(size)
         if walked.foreign or not await ends_whole(self._redis, self._log) or self._missing(walked):
             good |= await self._rebuild(owner, walked, trusted)
-        refilled = await self._refill(present, owner)
+        refilled = await self._refill(present, owner, walked.end - 1)
         if refilled:
             _log.warning(f"Redis had forgotten {refilled} records of partition {self._log.partition}; refilled them.")
         end = max(size, spooled, max(good, default=-1) + 1)
@@ -128,6 +128,8 @@ class Comparison:
         back = [self._placed(index) for index in self._spool.indices(walked.start, end) if index not in walked.good]
         keep = sorted(walked.good)
         await rebuild(self._redis, log, owner, walked.start, walked.seen, keep, [*back, *incidents])
+        for placed in back:
+            await put_back(self._redis, log, self._spooled_entry(placed.at), owner)
         _log.error(
             f"The log of partition {log.partition} was rebuilt: {len(walked.foreign)} foreign entries are out of it, "
             f"{len(back)} records are back from the spool, incidents stand at {holes or 'no index'}."
@@ -148,10 +150,11 @@ class Comparison:
     def _fork(self, index: int, where: str, expected: bytes, found: bytes) -> ForkError:
         return ForkError(index, f"{where} of partition {self._log.partition}", expected.hex(), found.hex())
 
-    async def _refill(self, present: list[int], owner: str) -> int:
+    async def _refill(self, present: list[int], owner: str, after: int) -> int:
         for index in present:
-            await put_back(self._redis, self._log, self._spooled_entry(index), owner)
+            await put_back(self._redis, self._log, self._spooled_entry(index), owner, after)
             reached("refilled")
+            after = index
         return len(present)
 
     async def _restore_blobs(self, start: int) -> None:
@@ -193,16 +196,18 @@ class Comparison:
         return entry
 
 
-async def put_back(redis: Redis, log: Log, entry: Entry, owner: str) -> None:
+async def put_back(redis: Redis, log: Log, entry: Entry, owner: str, after: int = -1) -> None:
     """Put a record back into the log at its own index, and into tick map and symbol list; what is there stays.
 
-    Raises LeaseError if another owner holds the partition, TrailError if the server does not answer.
+    Raises LeaseError if another owner holds the partition, TrailError if the server does not answer, or if its log does
+    not reach the index `after`.
     """
-    ids = "effects" if entry.said else "ticks"
-    names = [log.key(name) for name in ("lease", "log", ids, f"symbol:{entry.record.get('symbol', '')}")]
+    id_map = "effects" if entry.said else "ticks"
+    names = [log.key(name) for name in ("lease", "log", id_map, f"symbol:{entry.record.get('symbol', '')}")]
     try:
         with redis_errors(f"Record {entry.index} could not be put back"):
-            await _REFILL(redis, names, [owner, entry.index, entry.packed, entry.proof, *entry.ticks, *entry.said])
+            ids = [*entry.ticks, *entry.said]
+            await _REFILL(redis, names, [owner, entry.index, entry.packed, entry.proof, after, *ids])
     except TrailError as error:
         if str(error.__cause__).startswith("LEASE"):
             raise LeaseError(

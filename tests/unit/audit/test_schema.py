@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator, ValidationError
 
+from llmctx import canonical
 from llmctx.context.snapshot import TrailReference
 from llmctx.context.tick import Tick
+from llmctx.dead_letter import DeadLetter
 from llmctx.decision.conclude import StandingDecision, conclude_unasked
 from llmctx.decision.decision import Action
 from llmctx.decision.verdict import GuardPolicy
@@ -66,6 +68,18 @@ def test_a_dead_letter_with_the_guardrails_verdict_obeys_the_schema() -> None:
         ).leaf
     )
     assert (leaf["kind"], leaf["verdict"]["action"]) == ("dead_letter", "hold")
+    check(leaf)
+
+
+def test_a_dead_letter_without_evidence_obeys_the_schema() -> None:
+    package = package_of(market())
+    verdict = conclude_unasked(snapshot_of(market()), package, "a reason", GuardPolicy()).verdict
+    letter = DeadLetter(Tick(id="t", symbol="AAPL"), verdict, CIRCUMSTANCES, package=package)
+    draft = letter.without_evidence("a lone \ud800")
+    leaf = json.loads(draft.leaf)
+    assert canonical.dumps(leaf) == draft.leaf
+    assert leaf["verdict"]["reason"].endswith("; without evidence, which cannot be recorded: a lone ?")
+    assert leaf["position"]["held"] == format(package.position.quantity, "f")
     check(leaf)
 
 
