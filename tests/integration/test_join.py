@@ -17,6 +17,7 @@ from llmctx.trail.log.log import Log
 from llmctx.trail.proof.join import accept, approve, make_request
 from llmctx.trail.proof.key import load_or_make_key
 from llmctx.trail.proof.notary_service import cover_now
+from llmctx.trail.proof.roster import Roster
 from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
@@ -200,11 +201,14 @@ async def test_a_copy_of_a_state_directory_whose_key_was_retired_is_refused(
     await cover_now(redis, instance, old, signing)
     report = await verify_partition(Log(redis), instance, old, Expected(signing.key))
     assert report.covered == at, "the notary meets the retirement and the stolen record in one pass"
+    faults = [Roster(old, instance.id, 0).check(entry) async for entry in Log(redis).read()]
+    assert [fault is None for fault in faults] == [True] * at + [False], "what came before the retirement stays good"
     for _ in range(2):
         with pytest.raises(KeyFileError, match="was retired, so nobody accepts what it signs"):
             async with Owner(TrailHome(redis, "", instance, copy)):
                 pass
+    appended._notes.clear()
     await decided_in(redis, redis_url, old, "t4")
     await cover_now(redis, instance, old, signing)
     report = await verify_partition(Log(redis), instance, old, Expected(signing.key))
-    assert (report.fault, report.incidents) == (None, (at,))
+    assert (report.fault, report.incidents, report.ticks) == (None, (at,), 4)
