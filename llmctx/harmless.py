@@ -5,7 +5,7 @@ Headlines, reasons and names of unknown fields are written by anyone. One table,
 1. control, format (bidirectional, zero-width, tag), private and unassigned characters, fillers, blanks that are no
    spaces and variation selectors are removed; every run of white space becomes one space
 2. look-alikes of the double quote become ', full-width brackets and bars become ‹ › ( ) |
-3. styled letters (full-width, mathematical, circled) become plain ones
+3. styled letters (full-width, mathematical, circled, small capitals) become plain ones
 4. Cyrillic and Greek letters that look Latin become Latin: in a word with Latin letters, or everywhere if the text has
    no other Cyrillic or Greek letter
 5. < that could open a tag or a control token (<|im_start|>, <think>, <<SYS>>, </s>) becomes ‹, a word in square
@@ -23,11 +23,19 @@ _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U00013441\U00013442\U00016fe4"
     "\U0001d159\U000e0100-\U000e01ef]"
 )
+_CAPITAL = re.compile("(?:NEGATIVE (?:CIRCLED|SQUARED) LATIN CAPITAL|LATIN) LETTER (?:SMALL CAPITAL )?([A-Z])")
+_CAPITALS = {
+    chr(code): found[1]
+    for code in (*range(0x250, 0x2B0), *range(0x1D00, 0x1D23), 0xA730, 0xA731, *range(0x1F150, 0x1F18A))
+    if (found := _CAPITAL.fullmatch(unicodedata.name(chr(code), "")))
+}
+"""Small capitals, and letters on black: Unicode calls none of them a form of another letter."""
 _SIGNS = str.maketrans(
     dict.fromkeys("“”„‟«»″‴‶‷〝〞〟❝❞ʺ˝ˮ˵˶״＂", "'")
     | dict.fromkeys("＜﹤", "‹")
     | dict.fromkeys("＞﹥", "›")
     | {"［": "(", "］": ")", "｜": "|"}
+    | _CAPITALS
 )
 _LATIN = str.maketrans(
     "аеорсухіјѕһԁӏԛԝАВЕКМНОРСТУХІЈЅԌԚԜΑΒΕΖΗΙΚΜΝΟΡΤΥΧονɑɡօ",
