@@ -1,9 +1,9 @@
 """A process that has imported the program already and forks once for each call of it.
 
 Importing takes most of a second, a fork some milliseconds, and what runs is still a process of its own, with its own
-arguments, environment, folder, streams, signals and exit code. The workers of a run share one. `command` gives what to
-start in place of `llmctx`. A test that is about starting itself (the encoding of the output, SIGSTOP) starts the
-installed program; with TEST_INSTALLED=1 every test does (`make test-more`).
+arguments, environment, folder, streams, signals and exit code. The workers of a run share one, and tests/call.py asks it
+for processes. A test that is about starting itself (the encoding of the output, SIGSTOP) starts the installed program;
+with TEST_INSTALLED=1 every test does (`make test-more`).
 """
 
 import array
@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import NoReturn
 
 INSTALLED = Path(sys.executable).parent / "llmctx"
-CLIENT = Path(__file__).with_name("prefork_client.py")
+FORKED = os.environ.get("TEST_INSTALLED") != "1"
+"""Whether a forked process takes the place of the installed program."""
 _STREAMS = 3
 _ADDRESS = "TEST_PREFORK"
 _MAX_START_S = 120
@@ -42,20 +43,12 @@ _LATE_OF = {"archive": _ARROW, "erase": _ARROW, "query": ("duckdb",), "console":
 """What the calls of a command import while they run, in the better part of a second."""
 
 
-def command(*arguments: str, before: str = "") -> list[str]:
-    """The words that start `llmctx` with these arguments; `before` is Python that runs before it."""
-    if os.environ.get("TEST_INSTALLED") == "1":
-        start = f"{before}\nfrom llmctx.cli import main; main()"
-        return [sys.executable, "-c", start, *arguments] if before else [str(INSTALLED), *arguments]
-    return [sys.executable, "-I", "-S", str(CLIENT), _server(), before, *arguments]
-
-
 def start() -> str:
     """Start the server, which ends with this process, and name its socket to this process and what it starts."""
-    address = str(Path(tempfile.mkdtemp(prefix="llmctx-")) / "socket")
+    named = str(Path(tempfile.mkdtemp(prefix="llmctx-")) / "socket")
     # Without threads of OpenBLAS, which numpy starts: what forks has one thread.
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent), "OPENBLAS_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, "-m", "tests.prefork", address], stdin=subprocess.PIPE, env=environment)
+    process = subprocess.Popen([sys.executable, "-m", "tests.prefork", named], stdin=subprocess.PIPE, env=environment)
 
     def end() -> None:
         assert process.stdin is not None
@@ -63,19 +56,19 @@ def start() -> str:
         process.wait(120)
 
     atexit.register(end)
-    os.environ[_ADDRESS] = address
-    return address
+    os.environ[_ADDRESS] = named
+    return named
 
 
 @cache
-def _server() -> str:
+def address() -> str:
     """The socket of the server, which is started at the first call where none is named."""
-    address = os.environ.get(_ADDRESS) or start()
+    named = os.environ.get(_ADDRESS) or start()
     begun_s = time.monotonic()
-    while not os.path.exists(address):  # noqa: PTH110  asked often
+    while not os.path.exists(named):  # noqa: PTH110  asked often
         assert time.monotonic() < begun_s + _MAX_START_S, "the forking server did not start"
         time.sleep(0.01)
-    return address
+    return named
 
 
 class Server:
@@ -147,7 +140,7 @@ class Server:
                 with contextlib.suppress(KeyError):  # of one whose caller was killed it is not registered any more
                     self._selector.unregister(call)
                 with contextlib.suppress(OSError):
-                    call.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+                    call.sendall(b"%d\n" % status)
                 call.close()
 
     def _abandoned(self, call: object) -> None:

@@ -21,7 +21,7 @@ from llmctx.llm.mode import Mode
 from llmctx.llm.standin import MODEL, Standin
 from llmctx.trail.log.leaf_schema import KINDS
 
-from . import prefork
+from . import call, prefork
 from .conftest import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "audit" / "README.md"]
@@ -31,7 +31,8 @@ COMMANDS = ("demo", "standin", "simulate", "feed", "run", "decide", "confirm", "
 
 @cache
 def help_of(command: str) -> str:
-    done = subprocess.run(prefork.command(command, "--help"), capture_output=True, text=True, check=True)
+    done = call.run(command, "--help")
+    done.check_returncode()
     return done.stdout
 
 

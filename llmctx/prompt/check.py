@@ -13,15 +13,9 @@ from typing import Any
 
 from llmctx.errors import TemplateError, in_short
 from llmctx.private_files import append_private
+from llmctx.prompt.trial import MAX_CPU_S, MAX_MEMORY_MB, MEMORY, OUTPUT
+from llmctx.schema.keys import SIGNAL_TYPES, section_keys
 from llmctx.version import VERSION
-
-MAX_CPU_S = 2
-"""CPU time to compile a template and to render the sample."""
-MAX_MEMORY_MB = 512
-"""Address space of the process that does so, the interpreter included."""
-
-MEMORY, OUTPUT = 10, 11
-"""Exit codes of the process: it had not enough memory, or the sample became too long."""
 
 SHIPPED = frozenset(
     {
@@ -71,7 +65,12 @@ def _is_kept(kept: Path, verdict: str) -> bool:
 
 def _try(ref: str, sources: dict[str, str]) -> str | None:
     """Try the template in a process of its own and return what it exceeds; None if it keeps within the limits."""
-    job: dict[str, Any] = {"path": sys.path, "ref": ref, "sources": sources}
+    job: dict[str, Any] = {
+        "path": sys.path,
+        "ref": ref,
+        "sources": sources,
+        "keys": dict(section_keys("AAPL", SIGNAL_TYPES, 0)),
+    }
     try:
         ended = subprocess.run(  # noqa: S603  this interpreter, and a constant program
             [sys.executable, "-I", "-c", _PROCESS],

@@ -4,13 +4,11 @@ The reader of the prompt gets every fact under the path by which it can cite it,
 what is missing and why. Texts from outside go through `untrusted`.
 """
 
-import re
 from bisect import bisect_right
 from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, NamedTuple
 
-from jinja2 import TemplateError as JinjaError
 from jinja2 import UndefinedError
 from pydantic import BaseModel, ConfigDict
 
@@ -21,18 +19,14 @@ from llmctx.context.facts import Fact, schema_first
 from llmctx.context.package import Package
 from llmctx.context.section import Section
 from llmctx.context.staleness import Status
-from llmctx.errors import OutputSizeError, TemplateError
 from llmctx.harmless import harmless
 from llmctx.prompt import untrusted
+from llmctx.prompt.compiled import SectionView
 from llmctx.prompt.lines import LINES, Line, text_of
-from llmctx.prompt.template import MAIN_PART, Parameters, Part, Template
+from llmctx.prompt.template import Parameters, Template
 
-MAX_CHARACTERS = 200_000
-"""A template that renders to more than this is rejected."""
 MAX_SECTION_CHARACTERS = 8_000
 """The size of one section, so that text from others cannot crowd out the rest."""
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Message(NamedTuple):
@@ -67,27 +61,6 @@ class Prompt(BaseModel):
     """The seconds that are left for an answer; None means all that the completer gives."""
 
 
-class SectionView(NamedTuple):
-    """A section as a template sees it."""
-
-    name: str
-    """price, signals.entry, ..."""
-    key: str
-    """Its Redis key."""
-    status: str
-    """fresh, stale, empty, missing or invalid."""
-    age: str
-    """Its age in words; empty if it has no timestamp."""
-    reason: str
-    """Why it is invalid or empty; empty otherwise."""
-    text: str
-    """Its facts, one per line: `- path: value [unit]`; before them what is implausible about them."""
-    title: str
-    """`name: status`, with its age, and whether it is implausible."""
-    body: str
-    """Its facts, or the reason why it has none."""
-
-
 OPTIONAL = ("portfolio", "memory")
 """The sections that a package has only if a setting says so; earlier templates do not show them."""
 NAMES = ("symbol", "as_of", "clock", "sections", "field")
@@ -116,7 +89,7 @@ def render(template: Template, package: Package) -> Prompt:
         ],
         "field": _field_reader(package),
     }
-    messages = tuple(Message(part.role, render_part(part, names, template)) for part in template.parts)
+    messages = tuple(Message(part.role, template.render_part(part, names)) for part in template.parts)
     return Prompt.model_construct(
         template=template.front_matter.name,
         version=template.front_matter.version,
@@ -126,50 +99,6 @@ def render(template: Template, package: Package) -> Prompt:
         messages=messages,
         evidence=canonical.dumps([message._asdict() for message in messages]),
     )
-
-
-def render_part(part: Part, names: dict[str, Any], template: Template) -> str:
-    """Render one part with these values for the names.
-
-    Raises TemplateError as `render` does, and OutputSizeError beyond the size limit.
-    """
-    if part.fixed is not None and len(part.fixed) <= MAX_CHARACTERS:
-        return part.fixed
-    template.sandbox.begin()
-    pieces: list[str] = []
-    size = 0
-    try:
-        for piece in part.template.generate(names):
-            size += len(piece)
-            if size > MAX_CHARACTERS:
-                raise OutputSizeError(f"{template.ref}, {part.role} part", MAX_CHARACTERS)
-            pieces.append(piece)
-    except UndefinedError as error:
-        raise _error(template.ref, part.role, f"unknown field: {error.message}", _line(error, template)) from error
-    except (JinjaError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError) as error:
-        raise _error(template.ref, part.role, f"{type(error).__name__}: {error}", _line(error, template)) from error
-    text = "".join(pieces).strip()
-    if not text.isascii() and _SURROGATE.search(text):
-        raise _error(template.ref, part.role, "renders a lone surrogate, which no message can carry")
-    return text
-
-
-def _line(error: Exception, template: Template) -> str:
-    """Return the line on which rendering failed, with the file if it is an included one."""
-    where, frame = "", error.__traceback__
-    while frame is not None:
-        file = frame.tb_frame.f_code.co_filename
-        if file == MAIN_PART:
-            where = f", line {frame.tb_lineno}"
-        elif file in template.sources:
-            where = f", {file}, line {frame.tb_lineno}"
-        frame = frame.tb_next
-    return where
-
-
-def _error(ref: str, role: str, what: str, line: str = "") -> TemplateError:
-    where = f"{ref}, {role} part{line}"
-    return TemplateError(f"{where}: {what}.", "Correct the template, or set another with --prompt NAME.")
 
 
 def _view(section: Section, content: SectionContent | None, notation: str) -> SectionView:

@@ -7,28 +7,17 @@ digest covers the source and everything it includes; a published version is neve
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
-import yaml
-from jinja2 import Template as JinjaTemplate
-from jinja2 import TemplateSyntaxError, nodes
 from jinja2.meta import find_undeclared_variables
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmctx import canonical
 from llmctx.errors import TemplateError
-from llmctx.limits import MAX_NAME_CHARS
 from llmctx.prompt.check import check
-from llmctx.prompt.sandbox import Sandbox
+from llmctx.prompt.compiled import SUFFIX, CompiledTemplate
 from llmctx.prompt.sources import FRONT_MATTER, collect
 
-SUFFIX = ".md.j2"
-MAIN_PART = "<template>"
-"""The file name in errors from the template itself; errors from an include have its own name."""
-
-_ROLE = re.compile(r"^(system|user):[ \t]*$", re.MULTILINE)
-_TOO_NESTED = (SyntaxError, RecursionError)
-"""What compiling raises for too many levels of loops, blocks or parentheses."""
 _VERSION = re.compile(r"v([1-9][0-9]*)\Z")
 
 
@@ -72,45 +61,10 @@ class FrontMatter(BaseModel):
     """The optional sections that it shows, where a package has them."""
 
 
-class _OnceLoader(yaml.SafeLoader):
-    """A safe YAML loader that rejects duplicate names."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [repr(self.construct_object(key, deep=True)) for key, _ in node.value]
-        if len(set(names)) != len(names):
-            raise yaml.YAMLError(f"duplicate name among {', '.join(names)}")
-        return super().construct_mapping(node, deep)
-
-
-class Part(NamedTuple):
-    """One message of a template, not yet rendered."""
-
-    role: str
-    """system or user."""
-    template: JinjaTemplate
-    """Its compiled source; line numbers are those of the file."""
-    fixed: str | None = None
-    """Its text if it uses no values and so is the same for every package; otherwise None."""
-
-
-class Template:
+class Template(CompiledTemplate):
     """One version of a prompt, ready to be rendered."""
 
-    def __init__(self, ref: str, sources: dict[str, str]) -> None:
-        """`ref` is NAME/vN; `sources` holds the template and all it includes, by file name.
-
-        Raises TemplateError for a template that cannot be used, naming file and line.
-        """
-        if len(ref) > MAX_NAME_CHARS:
-            raise TemplateError(f"The prompt's name has more than {MAX_NAME_CHARS} characters.", "Rename its folder.")
-        self.ref = ref
-        self.sources = sources
-        self._file = ref + SUFFIX
-        self.front_matter, body, first_line = self._read_front_matter()
-        self.sandbox = Sandbox(sources)
-        """Where it runs."""
-        self._compile_includes()
-        self.parts = self._compile(body, first_line)
+    front_matter: FrontMatter
 
     def of(self, _symbol: str) -> "Template":
         """The template itself: alone it is every symbol's choice (`prompt/book`)."""
@@ -153,65 +107,16 @@ class Template:
             asked |= find_undeclared_variables(self.sandbox.parse(FRONT_MATTER.sub("", source)))
         return asked
 
-    def _read_front_matter(self) -> tuple[FrontMatter, str, int]:
-        source = self.sources[self._file]
-        match = FRONT_MATTER.match(source)
-        if match is None:
-            raise self._error(1, "the file does not begin with YAML front matter between two lines of ---")
+    def _use(self, front_matter: object) -> None:
         try:
-            front_matter = FrontMatter.model_validate(yaml.load(match[1], _OnceLoader))  # noqa: S506  a SafeLoader
+            self.front_matter = FrontMatter.model_validate(front_matter)
         except ValidationError as error:
             problem = error.errors()[0]
             where = ".".join(str(part) for part in problem["loc"])
             raise self._error(1, f"front matter, {where or 'as a whole'}: {problem['msg']}") from error
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
-            raise self._error(1, f"the front matter is no YAML: {error}") from error
-        said = f"{front_matter.name}/v{front_matter.version}"
+        said = f"{self.front_matter.name}/v{self.front_matter.version}"
         if said != self.ref:
             raise self._error(1, f"the front matter says {said}, the file is {self.ref}")
-        return front_matter, source[match.end() :], source[: match.end()].count("\n") + 1
-
-    def _compile_includes(self) -> None:
-        """Find errors in included files now rather than at the first decision."""
-        for file in self.sources.keys() - {self._file}:
-            try:
-                self.sandbox.get_template(file)
-            except TemplateSyntaxError as error:
-                raise self._error(error.lineno, error.message or "syntax error", file) from error
-            except _TOO_NESTED as error:
-                raise self._error(1, f"it is nested too deeply ({error})", file) from error
-
-    def _compile(self, body: str, first_line: int) -> tuple[Part, ...]:
-        marks = list(_ROLE.finditer(body))
-        if [mark[1] for mark in marks] != ["system", "user"]:
-            raise self._error(first_line, "the body needs one line `system:` and after it one line `user:`")
-        if body[: marks[0].start()].strip():
-            raise self._error(first_line, "there is text before `system:`")
-        parts = []
-        for mark, end in zip(marks, [marks[1].start(), len(body)], strict=True):
-            # Leading line ends keep the file's line numbers in errors; rendering strips them.
-            padding = "\n" * (first_line - 1 + body.count("\n", 0, mark.end()))
-            source = padding + body[mark.end() : end]
-            try:
-                compiled = self.sandbox.from_string(source)
-            except TemplateSyntaxError as error:
-                raise self._error(error.lineno, error.message or "syntax error") from error
-            except _TOO_NESTED as error:
-                raise self._error(first_line, f"it is nested too deeply ({error})") from error
-            parts.append(Part(mark[1], compiled, _fixed(self.sandbox.parse(source))))
-        return tuple(parts)
-
-    def _error(self, line: int, what: str, file: str = "") -> TemplateError:
-        return TemplateError(f"{file or self._file}, line {line}: {what}.", "Correct the template and try again.")
-
-
-def _fixed(parsed: nodes.Template) -> str | None:
-    """Return the text of a part that consists of text only; otherwise None."""
-    texts = [text for output in parsed.body for text in output.iter_child_nodes()]
-    if not all(isinstance(text, nodes.TemplateData) for text in texts):
-        return None
-    fixed = "".join(text.data for text in texts if isinstance(text, nodes.TemplateData)).strip()
-    return fixed if fixed.isascii() else None  # other text is checked when rendered
 
 
 def load_template(folder: Path, name: str, state_dir: Path | None = None) -> Template:

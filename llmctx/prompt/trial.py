@@ -8,11 +8,16 @@ from typing import Any
 from jinja2.exceptions import SecurityError
 
 from llmctx.errors import OutputSizeError, TemplateError
-from llmctx.prompt.check import MAX_CPU_S, MAX_MEMORY_MB, MEMORY, OUTPUT
-from llmctx.prompt.render import MAX_CHARACTERS, SectionView, render_part
+from llmctx.prompt.compiled import MAX_CHARACTERS, CompiledTemplate, SectionView
 from llmctx.prompt.sandbox import StepsError
-from llmctx.prompt.template import Template
-from llmctx.schema.keys import SIGNAL_TYPES, section_keys
+
+MAX_CPU_S = 2
+"""CPU time to compile a template and to render the sample."""
+MAX_MEMORY_MB = 512
+"""Address space of the process that does so, the interpreter included."""
+
+MEMORY, OUTPUT = 10, 11
+"""Exit codes of the process: it had not enough memory, or the sample became too long."""
 
 _SECTION_CHARACTERS = 2000
 _LINE = "- path.to.a_fact: 150.25 [price]"
@@ -26,9 +31,9 @@ def run(job: dict[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_MB * 1024 * 1024,) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        template = Template(job["ref"], job["sources"])
+        template = CompiledTemplate(job["ref"], job["sources"])
         for part in template.parts:
-            render_part(part, _sample(), template)
+            template.render_part(part, _sample(job["keys"]))
     except MemoryError:
         sys.exit(MEMORY)
     except OutputSizeError:
@@ -45,12 +50,12 @@ def run(job: dict[str, Any]) -> None:
         pass
 
 
-def _sample() -> dict[str, Any]:
-    """What a template sees, in sizes as they occur."""
+def _sample(keys: dict[str, str]) -> dict[str, Any]:
+    """What a template sees of sections with these keys, in sizes as they occur."""
     text = "\n".join([_LINE] * (_SECTION_CHARACTERS // len(_LINE)))
     sections = [
         SectionView(name, key, "fresh", "1.0 s", "", text, f"{name}: fresh, 1.0 s old", text)
-        for name, key in section_keys("AAPL", SIGNAL_TYPES, 0).items()
+        for name, key in keys.items()
     ]
     sections[-1] = sections[-1]._replace(status="missing", age="", text="", body="Nobody has written it.")
     return {

@@ -17,7 +17,7 @@ from llmctx.trail.log.lease import lease_key, read_holder
 from llmctx.trail.log.log import Log
 from llmctx.worker import settler
 from llmctx.worker.publish import KEPT
-from tests import prefork
+from tests import call, prefork
 from tests.conftest import ONE_SERVER, binary_of, free_port, start_server
 from tests.integration.program import until
 
@@ -80,15 +80,13 @@ class Worker:
 
     def start(self, kill_point: str = "", times: int = 1, before: str = "") -> subprocess.Popen[bytes]:
         arm = before + f"from llmctx import killpoint; killpoint.arm({kill_point!r}, {times})" if kill_point else before
-        return self._start(prefork.command(*self._arguments, before=arm))
+        with self.said.open("ab") as said:
+            return call.start(*self._arguments, before=arm, stdout=subprocess.DEVNULL, stderr=said)
 
     def start_alone(self) -> subprocess.Popen[bytes]:
         """A process that signals reach at once, SIGSTOP and SIGKILL too."""
-        return self._start([str(prefork.INSTALLED), *self._arguments])
-
-    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         with self.said.open("ab") as said:
-            return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+            return subprocess.Popen([prefork.INSTALLED, *self._arguments], stdout=subprocess.DEVNULL, stderr=said)
 
     async def until_killed(self, kill_point: str, times: int = 1, before: str = "") -> None:
         """`before` is code that the process runs first."""

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from llmctx.llm.standin import MODEL
 from llmctx.trail.log.lease import read_holder
-from tests import prefork
+from tests import call
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -66,11 +66,13 @@ class Program:
             self.environment |= {"LLMCTX_LLM__BASE_URL": endpoint, "LLMCTX_LLM__MODEL": MODEL}
 
     async def start(self, *arguments: str, piped: bool = False, before: str = "") -> asyncio.subprocess.Process:
-        words = [*self._command, *arguments] if self._command else prefork.command(*arguments, before=before)
+        options: Any = {"cwd": self.folder, "env": self.environment}
+        stdin = asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL
+        if not self._command:
+            return await call.spawn(*arguments, before=before, stdin=stdin, **options)
         return await asyncio.create_subprocess_exec(
-            *words, cwd=self.folder, env=self.environment,
-            stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            *self._command, *arguments, **options,
+            stdin=stdin, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 
     async def __call__(self, *arguments: str) -> Ended:

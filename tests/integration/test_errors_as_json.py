@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llmctx.cli.commands import COMMANDS, TASKS
-from tests import prefork
+from tests import call, prefork
 from tests.conftest import free_port
 
 ALONE = {
@@ -26,9 +26,7 @@ def ask(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     address = f"redis://127.0.0.1:{free_port()}/0"
     environment = os.environ | {"LLMCTX_REDIS_URL": address, "LLMCTX_STATE_DIR": str(folder / "var")}
     given = [word.format(port=free_port()) for word in words]
-    return subprocess.run(
-        prefork.command(*given), capture_output=True, text=True, check=False, cwd=folder, env=environment, timeout=60
-    )
+    return call.run(*given, cwd=folder, env=environment)
 
 
 @pytest.mark.parametrize("command", [command.name for command in COMMANDS])

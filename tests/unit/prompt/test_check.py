@@ -10,7 +10,6 @@ import pytest
 from llmctx.assets import asset
 from llmctx.errors import TemplateError
 from llmctx.prompt import check
-from llmctx.prompt.render import render_part
 from llmctx.prompt.sources import MAX_FILE_BYTES, MAX_FILES, collect
 from llmctx.prompt.template import Template, load_template, versions_of
 from llmctx.version import VERSION
@@ -79,7 +78,7 @@ def test_a_branch_that_was_never_tried_is_bounded_too(text: str) -> None:
     template, names = Template("probe/v1", {"probe/v1.md.j2": source}), {"symbol": "NEVER"}
     began_s = time.process_time()
     with pytest.raises(TemplateError, match="StepsError"):
-        render_part(template.parts[1], names, template)
+        template.render_part(template.parts[1], names)
     assert time.process_time() - began_s < 5  # most take some hundredths
 
 
@@ -98,7 +97,7 @@ def test_honest_work_is_within_the_limits() -> None:
     )
     source = f"{HEAD}---\nsystem:\nYou decide.\nuser:\n{text}\n"
     template = Template("probe/v1", {"probe/v1.md.j2": source})
-    shown = render_part(template.parts[1], {"symbol": "AAPL"}, template)
+    shown = template.render_part(template.parts[1], {"symbol": "AAPL"})
     assert shown.startswith("1 of 500: aapl 500000001.50 AAPL")
 
 

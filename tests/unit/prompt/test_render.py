@@ -12,8 +12,9 @@ from llmctx.clock import in_words
 from llmctx.context.package import Package
 from llmctx.context.read_rules import ReadRules
 from llmctx.errors import TemplateError
+from llmctx.prompt.compiled import MAX_CHARACTERS
 from llmctx.prompt.lines import text_of
-from llmctx.prompt.render import MAX_CHARACTERS, Prompt, render
+from llmctx.prompt.render import Prompt, render
 from llmctx.prompt.template import Parameters, Template, load_template
 from tests.unit.context.scene import END_OF_DAY, KEYS, TEXTS, edited, only, package_of, with_raw
 from tests.unit.makers import is_canonical
