@@ -201,10 +201,7 @@ class Settings(BaseSettings):
     @property
     def each_endpoint(self) -> "dict[str, Settings]":
         """The settings with each of llm.endpoints alone, by name; empty if there is only one endpoint."""
-        return {
-            endpoint.name: self.model_copy(update={"llm": self.llm.one(endpoint.name)})
-            for endpoint in self.llm.endpoints
-        }
+        return {each.name: self.model_copy(update={"llm": self.llm.one(each.name)}) for each in self.llm.endpoints}
 
     @classmethod
     def settings_customise_sources(
@@ -223,9 +220,10 @@ _MANDATE = "LLMCTX_MANDATE__"
 
 
 def _variable(name: str) -> str:
-    if not (value := os.environ.get(name)):
-        raise LlmctxError(f"{name}, which holds an endpoint's API key, is not set.", f"Set {name} in the environment.")
-    return value
+    if value := os.environ.get(name):
+        return value
+    named = name if re.fullmatch("[A-Z_][A-Z0-9_]*", name) else "The variable of llm.key_env"  # it may be the key
+    raise LlmctxError(f"{named}, which holds an endpoint's API key, is not set.", "Set it in the environment.")
 
 
 def _is_default(base_url: str | None) -> bool:
