@@ -214,11 +214,15 @@ def _rows(done: "duckdb.DuckDBPyConnection", name: str) -> Iterator[list[Any]]:
 
 
 def _failed(name: str, error: Exception) -> QueryError:
-    return QueryError(
-        f"The query {name} failed: {str(error).strip()}",
+    import duckdb  # noqa: PLC0415  an optional extra
+
+    remedy = (
         f"{QUERIES}/views*.sql have the views that it may read. Bars come from --bars or an archive's live history "
-        "(`llmctx archive --history`), which is the view history too.",
+        "(`llmctx archive --history`), which is the view history too."
     )
+    if isinstance(error, duckdb.IOException | duckdb.InvalidInputException):  # a file, not the query
+        remedy = "See the permissions of the file, and that it is whole: `llmctx verify --from`."
+    return QueryError(f"The query {name} failed: {str(error).strip()}", remedy)
 
 
 def _plain(value: Any) -> Any:

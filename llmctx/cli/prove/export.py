@@ -45,12 +45,15 @@ def export(
     llmctx export ./export
     llmctx export ./export --from s3://trails/prod
     """
+    from llmctx.trail.export.writer import export_errors
+
     settings = settings_for(redis_url, state_dir)
-    if where is None:
-        parts = asyncio.run(_export(settings, directory, people=people, quiet=as_json))
-    else:
-        rows = rows_beside(where, settings.state_dir) if people else {}
-        parts = asyncio.run(_export_copy(where, directory, rows, quiet=as_json))
+    with export_errors(directory):
+        if where is None:
+            parts = asyncio.run(_export(settings, directory, people=people, quiet=as_json))
+        else:
+            rows = rows_beside(where, settings.state_dir) if people else {}
+            parts = asyncio.run(_export_copy(where, directory, rows, quiet=as_json))
     for part in parts:
         if as_json:
             print_json(part._asdict())

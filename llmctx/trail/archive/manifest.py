@@ -111,7 +111,7 @@ class Manifest(BaseModel):
         try:
             return cls.model_validate_json(raw)
         except ValidationError as error:
-            why = str(error).replace("\n", " ")[:200]
+            why = error.errors()[0]["msg"]
             raise ArchiveError(f"{where} is malformed: {why}.", "Restore it from a copy.", exit_code=1) from error
 
     @model_validator(mode="after")

@@ -101,14 +101,14 @@ class ObjectPlace:
         """Delete an object; where objects have versions, what is left is for the bucket's lifecycle rules."""
         import obstore  # noqa: PLC0415  an optional extra
 
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                has_versions = obstore.head(self._store, name)["version"] is not None
-                obstore.delete(self._store, name)
-            except self._errors.BaseError as error:
-                raise self._failed(name, "deleted", error) from error
-            return has_versions
-        return False
+        try:
+            has_versions = obstore.head(self._store, name)["version"] is not None
+            obstore.delete(self._store, name)
+        except (self._errors.NotFoundError, FileNotFoundError):
+            return False
+        except self._errors.BaseError as error:
+            raise self._failed(name, "deleted", error) from error
+        return has_versions
 
     def _failed(self, name: str, act: str, error: Exception) -> ArchiveError:
         why, remedy, exit_code = _explain(str(error))

@@ -1,5 +1,6 @@
 """Where an archive lies: a local folder, or an object store through obstore. Nothing there is ever written twice."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from llmctx import clock
 from llmctx.errors import ArchiveError
 from llmctx.killpoint import reached
 from llmctx.private_files import FILE_MODE, make_private_directory
@@ -16,9 +18,9 @@ from llmctx.trail.archive.object_place import S3, ObjectPlace
 from llmctx.trail.disk import sync_directory
 
 _URL = re.compile(r"[a-z][a-z0-9]*://")
-
-
+_DRAFT = ".part"
 _CHUNK_BYTES = 1 << 20
+_DAY_MS = 86_400_000
 
 
 class Place(Protocol):
@@ -77,23 +79,24 @@ class FolderPlace:
     def put(self, name: str, content: bytes | BinaryIO) -> bool:
         """Store a file under another name, sync it, and give it its own name unless that is taken."""
         target = self._folder / name
-        draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+        draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}{_DRAFT}")
         try:
             make_private_directory(target.parent)
-            _write_synced(draft, content)
-            reached("drafted")
+            _remove_old_drafts(target.parent)
             try:
+                _write_synced(draft, content)
+                reached("drafted")
                 os.link(draft, target)  # unlike a rename, it never replaces a file
             except FileExistsError:
                 return False
             finally:
-                draft.unlink()
+                draft.unlink(missing_ok=True)
             for folder in (target.parent, *list(target.parent.parents)[:2]):
                 sync_directory(folder)
         except OSError as error:
             raise ArchiveError(
                 f"{target} could not be written: {error}.",
-                "Free disk space there, or see the folder's permissions. Nothing was trimmed.",
+                "Free disk space there, or see the folder's permissions. No record was removed from Redis.",
             ) from error
         return True
 
@@ -126,10 +129,25 @@ class FolderPlace:
 
     def names(self, folder: str) -> list[str]:
         """The names of all files in a folder, sorted, without those that a kill left unfinished."""
-        root = self._folder / folder
-        paths = root.rglob("*") if not folder else root.glob("*")
-        found = [path.relative_to(self._folder).as_posix() for path in paths if path.is_file()]
-        return sorted(name for name in found if not name.rpartition("/")[2].startswith("."))
+
+        def refuse(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError):
+                raise ArchiveError(f"{error.filename} could not be listed: {error}.", "See its permissions.") from error
+
+        found = list[str]()
+        for parent, folders, files in os.walk(self._folder / folder, onerror=refuse):
+            found += [(Path(parent) / name).relative_to(self._folder).as_posix() for name in files if name[0] != "."]
+            if folder:
+                folders.clear()
+        return sorted(found)
+
+
+def _remove_old_drafts(folder: Path) -> None:
+    """Remove what killed runs left: it has evidence, and nothing else would ever erase it."""
+    for draft in folder.glob(f".*{_DRAFT}"):
+        with contextlib.suppress(FileNotFoundError):  # another run does the same
+            if clock.now_ms() - draft.stat().st_mtime * 1000 > _DAY_MS:
+                draft.unlink()
 
 
 def _write_synced(path: Path, content: bytes | BinaryIO) -> None:

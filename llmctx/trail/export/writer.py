@@ -5,7 +5,8 @@ Only records that a checkpoint covers are exported. The manifest is written last
 
 import base64
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol, Self
 
@@ -19,6 +20,19 @@ from llmctx.trail.proof.checkpoint import Key, join_notes, read_note
 from llmctx.trail.proof.erasure import Erasure
 
 FORMAT = "llmctx-export/1"
+
+
+@contextmanager
+def export_errors(directory: Path) -> Iterator[None]:
+    """Turn what a disk fails with into an ExportError that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(
+            f"The export could not be written to {directory}: {error}.",
+            "Free disk space there, or see its permissions. Without manifest.json it is no export: remove the folder "
+            "and run it again.",
+        ) from error
 
 
 class Exported(NamedTuple):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llmctx.errors import ExportError, ReceiptError
+from llmctx.trail.archive.place import open_place
 from llmctx.trail.archive.reader import Archive, open_archive
 from llmctx.trail.export.reader import Export, Part
 from llmctx.trail.export.writer import Proven
@@ -36,7 +37,7 @@ def open_copy(where: str) -> Copy:
     folder = Path(where)
     if (folder / "manifest.json").is_file():
         return Export(folder)
-    if next(folder.glob("[0-9]*/*.json"), None) is None:
+    if not any(name[0].isdigit() and name.endswith(".json") for name in open_place(where).names("")):
         raise ExportError(
             f"{where} is neither an export nor an archive.",
             "Name a folder that `llmctx export` made (manifest.json is written last) or that holds an archive.",

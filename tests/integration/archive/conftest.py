@@ -1,7 +1,9 @@
 """Trails to archive, and what is asked of an archive."""
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 from redis.asyncio import Redis
@@ -21,6 +23,29 @@ from tests.integration.test_prove import SIZE, anchor_of, sign
 EVERYTHING = Limits(2**53, 2**53)
 SIGNED_FIRST = SIZE - 2
 """How many records the first checkpoint covers; the second one covers all."""
+
+
+PLACE = "s3://readings/prod"
+"""A place in the bucket of `object_store`."""
+
+
+@pytest.fixture
+def object_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
+    """The environment of an S3 server that has the bucket `readings`, set for this process too."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415  slow to import, and every worker imports this module
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ALLOW_HTTP": "true", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+    }  # fmt: skip
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    urlopen(Request(f"http://{host}:{port}/readings", method="PUT")).close()
+    yield environment
+    server.stop()
 
 
 async def settle(redis: Redis, made: Program, **ticks: str) -> None:

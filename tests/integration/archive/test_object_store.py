@@ -15,6 +15,7 @@ from llmctx.trail.archive.place import open_place
 from llmctx.trail.archive.reader import open_archive
 from llmctx.trail.log.log import Log
 from tests.integration.archive.conftest import SIGNED_FIRST
+from tests.integration.archive.test_erasure import TWO_DAYS_LATER
 from tests.integration.program import Program
 from tests.integration.test_prove import SIZE
 
@@ -119,6 +120,17 @@ async def test_what_is_archived_is_retained_until_the_date_that_is_given(
         assert (about["ObjectLockMode"], about["ObjectLockRetainUntilDate"].date()) == ("COMPLIANCE", until)
         with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
             client.delete_object(Bucket="trails", Key=each["Key"], VersionId=about["VersionId"])
+
+
+@pytest.mark.more
+async def test_an_erasure_says_that_a_bucket_keeps_versions_of_what_it_erased(proven: Program, bucket: str) -> None:
+    where = f"{bucket}/erased"
+    assert (await proven("archive", "--to", where, "--older-than", "0d", "--keep", "0")).code == 0
+    proven.environment |= {"LLMCTX_ARCHIVE": where, "LLMCTX_RETENTION__SNAPSHOT_D": "1"}
+    erased = await proven.ended(await proven.start("erase", "--json", before=TWO_DAYS_LATER))
+    assert (erased.code, erased.document["version_stays"]) == (0, True), erased.err
+    assert "the object store keeps versions" in erased.err
+    assert (await proven("verify", "--json")).document["erased"] == {"snapshot": erased.document["records"]}
 
 
 async def test_a_folder_cannot_retain(proven: Program) -> None:

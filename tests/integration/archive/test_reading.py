@@ -1,8 +1,6 @@
 """An archive alone is read as the trail in Redis is, in both directions, and what was changed in it is named."""
 
 import json
-from collections.abc import Iterator
-from urllib.request import Request, urlopen
 
 import pytest
 from redis.asyncio import Redis
@@ -13,32 +11,11 @@ from llmctx.trail.archive import writer
 from llmctx.trail.log.reader import LogReader
 from llmctx.trail.source.copies import copy_source
 from tests.conftest import free_port
-from tests.integration.archive.conftest import SIGNED_FIRST, write_segment
+from tests.integration.archive.conftest import PLACE, SIGNED_FIRST, write_segment
 from tests.integration.conftest import NOW
 from tests.integration.program import Program
 from tests.integration.test_prove import SIZE, audit, vkey
 from tests.integration.test_query import BARS, write_results
-
-PLACE = "s3://readings/prod"
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """The environment of an S3 server that has the bucket `readings`, set for this process too."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415  slow to import, and every worker imports this module
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ALLOW_HTTP": "true", "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
-    }  # fmt: skip
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    urlopen(Request(f"http://{host}:{port}/readings", method="PUT")).close()
-    yield environment
-    server.stop()
 
 
 @pytest.mark.parametrize("group_rows", [2, 5000])
@@ -66,12 +43,12 @@ async def test_ranges_and_symbols_are_those_of_the_log(
 
 
 async def test_every_command_reads_an_archive_in_an_object_store_alone(
-    valkey: Redis, proven: Program, bucket: dict[str, str]
+    valkey: Redis, proven: Program, object_store: dict[str, str]
 ) -> None:
     manifest = await write_segment(valkey, proven, PLACE)
     alone = Program(f"redis://127.0.0.1:{free_port()}/0", proven.folder / "elsewhere")
     alone.folder.mkdir()
-    alone.environment |= bucket
+    alone.environment |= object_store
     source = ("--from", PLACE)
     for command in ("decisions --json --until 2026-03-03T00:00:00Z --symbol AAPL", "show 1 --json", "receipt 1"):
         in_redis, archived = await proven(*command.split()), await alone(*command.split(), *source)
