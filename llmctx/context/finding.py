@@ -9,8 +9,8 @@ class ConfirmedBy(StrEnum):
 
     NOT_NEEDED = "not needed"
     """The rule says nothing against the newest price."""
-    RECENT = "a newer price that is not too old itself"
-    """A price with a later timestamp; an old feed that is replayed has no such price."""
+    NEWER = "any newer price"
+    """A price with a later timestamp."""
     LATER = "a later price of another value"
     """A price with a later timestamp and another value, plausible against the first one."""
     PERSON = "llmctx confirm, or a rewritten position"

@@ -92,7 +92,7 @@ CASE_RULES = (
         "price",
         "older than 10 times its limit",
         _of_case(price_doubt.too_old),
-        ConfirmedBy.RECENT,
+        ConfirmedBy.NEWER,
     ),
     Rule(
         price_step.JUMP,

@@ -126,8 +126,10 @@ class PriceCase:
         return self.max_age_ms is not None and self.as_of_ms - self.at_ms > self.max_age_ms
 
     @property
-    def is_confirmed(self) -> bool:
-        """Whether it is the very price that a person confirmed."""
+    def is_newer(self) -> bool:
+        """Whether it is newer than a price that was in doubt, or is the very one that a person confirmed."""
+        if self.doubted is not None and self.at_ms > self.doubted.at_ms:
+            return True
         believed = self.believed
         return believed is not None and bool(believed.by) and self.at_ms == believed.at_ms
 
@@ -149,7 +151,7 @@ def frozen(case: PriceCase) -> str | None:
 
 def too_old(case: PriceCase) -> str | None:
     """Say that the price is too old even for a stop."""
-    if not case.is_far_past or case.is_confirmed:
+    if not case.is_far_past or case.is_newer:
         return None
     age, limit = clock.in_words(case.as_of_ms - case.at_ms), clock.in_words(case.max_age_ms or 0)
     return f"price.timestamp {clock.iso(case.at_ms)} is {age} ago; up to {limit} a stale price is believed for a stop"
@@ -195,4 +197,6 @@ def marks_after(case: PriceCase, findings: Sequence[Finding]) -> Marks:
     believed = case.believed
     if believed is not None and (stop_reached(case.position, case.last) or case.at_ms == believed.at_ms):
         seen = seen._replace(by=believed.by, why=believed.why)  # what a person confirmed holds as long as it matters
+    if case.is_far_past and case.doubted is not None:  # a feed that runs late stays confirmed
+        return Marks(seen, case.doubted, (TOO_OLD,))
     return Marks(seen)
