@@ -1,20 +1,23 @@
-"""The environment variables that settings have, what each sets, and what is wrong with those that are given."""
+"""The environment variables that settings have: what each sets, what is wrong with those given, and endpoints' keys."""
 
 import ast
 import inspect
 import json
 import os
+import re
 import textwrap
 from collections.abc import Iterator
 from itertools import pairwise
 from types import UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from llmctx.errors import LlmctxError
+from llmctx.llm.endpoint_settings import EndpointSettings
 from llmctx.llm.profile import ProfileSettings
 
 _PREFIX, _PROFILE = "LLMCTX_", "LLMCTX_LLM__PROFILE"
@@ -98,3 +101,37 @@ def check_environment(known: set[str]) -> None:
         )
     if unknown := sorted(given - known):
         raise LlmctxError(f"There is no setting {unknown[0]}.", f"The settings are {', '.join(sorted(known))}.")
+
+
+def endpoint_key(llm: EndpointSettings) -> str | None:
+    """The API key of an endpoint: its own, or OPENAI_API_KEY for the SDK's default endpoint.
+
+    Raises LlmctxError if the variable that key_env names is not set.
+    """
+    if llm.key_env is not None:
+        if not (value := os.environ.get(llm.key_env)):
+            # what stands there in place of a name may be the key
+            named = llm.key_env if re.fullmatch("[A-Z_][A-Z0-9_]*", llm.key_env) else "The variable of llm.key_env"
+            raise LlmctxError(f"{named}, which holds an endpoint's API key, is not set.", "Set it in the environment.")
+        return value
+    if llm.api_key is not None:
+        return llm.api_key.get_secret_value()
+    return os.environ.get("OPENAI_API_KEY") if _is_default(llm.base_url) else None
+
+
+def withholds_key(llm: EndpointSettings) -> bool:
+    """Whether OPENAI_API_KEY is set but not sent, because the endpoint is another one and has no key of its own."""
+    given = llm.api_key is not None or llm.key_env is not None
+    return not given and not _is_default(llm.base_url) and bool(os.environ.get("OPENAI_API_KEY"))
+
+
+def _is_default(base_url: str | None) -> bool:
+    """Whether this is the endpoint for which OPENAI_API_KEY is meant."""
+    if base_url is None:
+        return True  # the SDK's own, or OPENAI_BASE_URL, which is set together with the key
+    try:
+        parts = urlsplit(base_url)
+        place = (parts.scheme, parts.hostname, parts.port)
+    except ValueError:
+        return False
+    return place in (("https", "api.openai.com", None), ("https", "api.openai.com", 443))

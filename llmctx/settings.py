@@ -3,18 +3,14 @@
 Only the command line reads them and passes plain values to the library.
 """
 
-import os
 import re
-from collections.abc import Iterator
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     Field,
     ValidationError,
@@ -38,7 +34,7 @@ from llmctx.decision.mandate.mandate import PRUDENT, Limits, Mandate
 from llmctx.decision.stop import UnconfirmedStop
 from llmctx.decision.trigger import TriggerPolicy
 from llmctx.decision.verdict import OnUngrounded
-from llmctx.environment import Variable, check_environment, variables
+from llmctx.environment import Variable, check_environment, endpoint_key, variables, withholds_key
 from llmctx.errors import LlmctxError
 from llmctx.limits import MAX_BY_CHARS, MAX_PEOPLE, MAX_PLACE_CHARS, MAX_PROMPTS
 from llmctx.llm.budget_limits import DailyBudget
@@ -185,18 +181,12 @@ class Settings(BaseSettings):
 
         Raises LlmctxError if the variable that llm.key_env names is not set.
         """
-        if self.llm.key_env is not None:
-            return _variable(self.llm.key_env)
-        if self.llm.api_key is not None:
-            return self.llm.api_key.get_secret_value()
-        return os.environ.get("OPENAI_API_KEY") if _is_default(self.llm.base_url) else None
+        return endpoint_key(self.llm)
 
     @property
     def withholds_key(self) -> bool:
         """Whether OPENAI_API_KEY is set but not sent, because the endpoint is another one and has no key of its own."""
-        given = self.llm.api_key is not None or self.llm.key_env is not None
-        other = not given and not _is_default(self.llm.base_url)
-        return other and bool(os.environ.get("OPENAI_API_KEY"))
+        return withholds_key(self.llm)
 
     @property
     def each_endpoint(self) -> "dict[str, Settings]":
@@ -219,54 +209,12 @@ class Settings(BaseSettings):
 _MANDATE = "LLMCTX_MANDATE__"
 
 
-def _variable(name: str) -> str:
-    if value := os.environ.get(name):
-        return value
-    named = name if re.fullmatch("[A-Z_][A-Z0-9_]*", name) else "The variable of llm.key_env"  # it may be the key
-    raise LlmctxError(f"{named}, which holds an endpoint's API key, is not set.", "Set it in the environment.")
-
-
-def _is_default(base_url: str | None) -> bool:
-    """Whether this is the endpoint for which OPENAI_API_KEY is meant."""
-    if base_url is None:
-        return True  # the SDK's own, or OPENAI_BASE_URL, which is set together with the key
-    try:
-        parts = urlsplit(base_url)
-        place = (parts.scheme, parts.hostname, parts.port)
-    except ValueError:
-        return False
-    return place in (("https", "api.openai.com", None), ("https", "api.openai.com", 443))
-
-
 def all_variables() -> list[Variable]:
     """The environment variables of all settings; the limits of a mandate are set without its part `account`."""
     account = f"{_MANDATE}ACCOUNT"
     found = [each for each in variables(Settings, "LLMCTX_") if not each.name.startswith(account)]
     place = next(number for number, each in enumerate(found) if each.name.startswith(_MANDATE))
     return [*found[:place], *variables(Limits, _MANDATE, PRUDENT), *found[place:]]
-
-
-class Described(NamedTuple):
-    """A setting as its users see it."""
-
-    variable: str
-    """Its environment variable; a table ends in __..."""
-    default: str
-    """What holds without it; "" for nothing."""
-    says: str
-    """What it is."""
-
-
-def described() -> Iterator[Described]:
-    """Every setting; of a table that stands in several places the fields are described at the first."""
-    places: dict[type[BaseModel], str] = {}
-    for each in all_variables():
-        prefix = each.name.removesuffix(each.field.upper())
-        if places.setdefault(each.model, prefix) != prefix:
-            continue
-        again = next((places[model] for model in each.tables if model in places), None)
-        says = each.says if again is None else f"{each.says} Its fields are those of {again}..."
-        yield Described(each.name + "__..." * bool(each.tables), each.default, says)
 
 
 def load_settings(**given: Any) -> Settings:

@@ -33,7 +33,7 @@ from llmctx.schema.values import Position
 from tests.integration.conftest import ByRules, Prepared, leaves, serving
 from tests.integration.program import until
 
-MARKET = simulate(seed=7, days=2, minutes=40)
+MARKET = simulate(seed=7, days=2, minutes=30)
 SESSION = list(MARKET.items())
 """Bars and headlines of eight symbols over two days, in the order in which they become known."""
 BARS = [item for item in SESSION if isinstance(item, Bar)]

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from llmctx.cli.look.described_settings import Described, described
 from llmctx.cli.shared.secrets import secrets_of
 from llmctx.errors import LlmctxError
 from llmctx.llm.endpoint_settings import LLMSettings
 from llmctx.ops.alerts.alert_settings import AlertSettings
-from llmctx.settings import Described, Settings, all_variables, described, load_settings
+from llmctx.settings import Settings, all_variables, load_settings
 from llmctx.visible import hide
 from tests.conftest import ROOT
 

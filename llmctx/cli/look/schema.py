@@ -92,7 +92,7 @@ def _print_families() -> None:
 
 
 def _print_settings(as_json: bool) -> None:
-    from llmctx.settings import described
+    from llmctx.cli.look.described_settings import described
 
     if not as_json:
         out.print("Each as an environment variable; in llmctx.toml LLMCTX_LLM__MODEL is model in the table llm.\n")
