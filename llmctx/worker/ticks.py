@@ -20,7 +20,7 @@ from llmctx.connection import server_ms
 from llmctx.connection.streams import StreamEntry
 from llmctx.context.marks import read_confirmation
 from llmctx.context.tick import Tick
-from llmctx.errors import LlmctxError, TrailError
+from llmctx.errors import LlmctxError, TrailError, in_short
 from llmctx.limits import MAX_TICK_ID_CHARS
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
@@ -151,7 +151,7 @@ class TickStream:
         return ticks
 
     async def _ticks_in(self, entries: list[_RawEntry]) -> list[Delivery]:
-        found = [_request(entry) or _delivery(entry) for entry in entries]
+        found = [_read(entry) for entry in entries]
         if found and _raised_ms(found[0]) < clock.now_ms() - self._max_age_ms:  # the first is the oldest
             return await self._without_old(found)
         return found
@@ -170,6 +170,14 @@ class TickStream:
 def _raised_ms(delivery: Delivery) -> int:
     """When a tick was raised, by the id of its entry."""
     return int(delivery.entry_id.partition("-")[0])
+
+
+def _read(entry: _RawEntry) -> Delivery:
+    try:
+        return _request(entry) or _delivery(entry)
+    except Exception as error:  # noqa: BLE001  one entry must not keep all others waiting
+        entry_id = entry[0].decode()
+        return Delivery(entry_id, None, f"tick entry {entry_id} cannot be read: {in_short(error)}")
 
 
 def _request(entry: _RawEntry) -> Delivery | None:

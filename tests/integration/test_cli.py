@@ -239,6 +239,8 @@ async def test_decide_with_an_endpoint_that_is_no_address_exits_with_2_and_write
     ended = await dumb("decide", "AAPL", "--endpoint", "http://user:pass/word@h/v1", "--model", "x")
     assert (ended.code, "base URL is malformed" in ended.err, "pass/" in ended.err) == (2, True, False)
     assert await valkey.dbsize() == 0
+    ended = await dumb("models", "--endpoint", "http://user:pass@h:99999/v1", "--model", "x")
+    assert (ended.code, "base URL is malformed" in ended.err, "pass@" in ended.err) == (2, True, False)
 
 
 async def test_decide_with_an_endpoint_and_no_model_exits_with_2_and_writes_nothing(

@@ -91,7 +91,7 @@ async def test_a_value_of_65_mb(valkey: Redis, valkey_url: str, tmp_path: Path, 
 
 async def test_many_of_them_at_once(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
     await valkey.mset(live("AAPL", price=85.0) | live("MSFT", price=85.0))
-    for number in range(8):
+    for number in range(4):
         await tick(cause="x" * SIZE)(valkey)
         await entry(keys.effects(0), effect=str(number) * SIZE)(valkey)
     async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:

@@ -198,3 +198,19 @@ async def test_a_step_of_naming_who_confirms_a_price(valkey: Redis, valkey_url: 
         for step in CONFIRMING:
             await broken.case((step,), kind="dead_letter", tick={"confirmation": json.dumps(CONFIRMED)})
         await broken.check()
+
+
+async def test_an_entry_that_cannot_be_read_is_an_incident(
+    valkey: Redis, valkey_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await valkey.mset(live("AAPL", price=85.0))
+    async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+        with monkeypatch.context() as patch:
+            patch.setattr("llmctx.worker.ticks._delivery", failing(1, resolve_name("llmctx.worker.ticks._delivery")))
+            await raise_tick(valkey, "unread", "AAPL")
+            await raise_tick(valkey, "read", "AAPL")
+            await running.until_settled("read")
+    reasons = [str(leaf["verdict"]) for leaf in await leaves(valkey) if leaf["kind"] == "incident"]
+    assert len(reasons) == 1
+    assert "cannot be read: OverflowError" in reasons[0]
+    assert await exits(valkey) == ["decision"]
