@@ -21,7 +21,8 @@ from llmctx import canonical, clock
 from llmctx.connection import open_redis
 from llmctx.connection.streams import read_stream, read_stream_back
 from llmctx.context.tick import Tick
-from llmctx.errors import UnsettledError
+from llmctx.errors import SchemaError, UnsettledError
+from llmctx.limits import MAX_EFFECT_BYTES, MAX_TICK_ID_CHARS, MAX_VALUE_BYTES
 from llmctx.publication import publication
 from llmctx.schema import keys, values
 from llmctx.schema.symbol import check_symbol
@@ -59,8 +60,11 @@ class Client:
     async def raise_tick(self, symbol: str, *, cause: str = "client", tick_id: str | None = None) -> Tick:
         """Ask for a decision on a symbol and return the tick. Raising the same id again changes nothing.
 
-        Raises SchemaError if the symbol is malformed, TrailError if the server does not answer.
+        Raises SchemaError if the symbol is malformed or the id too long, TrailError if the server does not answer.
         """
+        if len(tick_id or "") > MAX_TICK_ID_CHARS:
+            what = f"The tick id has {len(tick_id or '')} characters, more than {MAX_TICK_ID_CHARS}."
+            raise SchemaError(what, "Choose a shorter one.")
         tick = Tick(id=tick_id or f"client-{uuid.uuid4().hex}", symbol=symbol, cause=cause)
         await raise_tick(self._redis, self._partition(symbol), tick)
         return tick
@@ -123,11 +127,14 @@ class Client:
         `llmctx run` records it once by its id, so whoever is not sure that it was reported reports it again. One that
         cannot be recorded (an address that no record has) becomes an incident.
 
-        Raises SchemaError if the symbol is malformed, TrailError if the server does not answer.
+        Raises SchemaError if the symbol is malformed or the effect too large, TrailError if the server does not answer.
         """
-        stream = keys.effects(self._partition(check_symbol(effect.symbol)))
+        stream, raw = keys.effects(self._partition(check_symbol(effect.symbol))), effect.model_dump_json().encode()
+        if len(raw) > MAX_EFFECT_BYTES:
+            what = f"The effect {effect.id} has {len(raw)} bytes, more than {MAX_EFFECT_BYTES}."
+            raise SchemaError(what, "Shorten its texts and leave out what nobody reads.")
         with redis_errors(f"The effect {effect.id} could not be reported"):
-            await self._redis.xadd(stream, {"effect": effect.model_dump_json()})
+            await self._redis.xadd(stream, {"effect": raw})
 
     async def _newest(self, partition: int) -> int:
         with redis_errors():
@@ -149,6 +156,8 @@ async def open_client(redis_url: str = "redis://127.0.0.1:6379/0") -> AsyncItera
 
 
 def _read(text: bytes) -> values.Thesis | None:
+    if len(text) > MAX_VALUE_BYTES:
+        return None
     try:
         return values.Thesis.model_validate(canonical.loads(text))
     except ValueError:

@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 import os
+import re
 import textwrap
 from collections.abc import Iterator
 from itertools import pairwise
@@ -109,8 +110,9 @@ def endpoint_key(llm: EndpointSettings) -> str | None:
     """
     if llm.key_env is not None:
         if not (value := os.environ.get(llm.key_env)):
-            what = f"{llm.key_env}, which holds an endpoint's API key, is not set."
-            raise LlmctxError(what, f"Set {llm.key_env} in the environment.")
+            # what stands there in place of a name may be the key
+            named = llm.key_env if re.fullmatch("[A-Z_][A-Z0-9_]*", llm.key_env) else "The variable of llm.key_env"
+            raise LlmctxError(f"{named}, which holds an endpoint's API key, is not set.", "Set it in the environment.")
         return value
     if llm.api_key is not None:
         return llm.api_key.get_secret_value()

@@ -10,6 +10,8 @@ MAX_EFFECT_ID_CHARS = 200
 """An effect's id, and an act's; a longer one is refused, because it must not be altered."""
 MAX_EFFECT_BYTES = 16 * 1024
 """What the execution side says of one effect; more is not read."""
+MAX_CONFIRMATION_BYTES = 16 * 1024
+"""The price that a person confirms with a tick, with their name and reason; more is not read."""
 MAX_SYMBOL_CHARS = 32
 """A symbol."""
 MAX_CAUSE_CHARS = 200

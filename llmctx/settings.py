@@ -191,10 +191,7 @@ class Settings(BaseSettings):
     @property
     def each_endpoint(self) -> "dict[str, Settings]":
         """The settings with each of llm.endpoints alone, by name; empty if there is only one endpoint."""
-        return {
-            endpoint.name: self.model_copy(update={"llm": self.llm.one(endpoint.name)})
-            for endpoint in self.llm.endpoints
-        }
+        return {each.name: self.model_copy(update={"llm": self.llm.one(each.name)}) for each in self.llm.endpoints}
 
     @classmethod
     def settings_customise_sources(

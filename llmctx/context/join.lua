@@ -5,6 +5,8 @@
 -- hash, whose names are ARGV[4] and on. A whole hash comes as {'', name, value, ...}.
 -- Returns {seconds, microseconds, section, ...}; a section is its text, nil if the key does not exist, or {why} if it
 -- cannot be read. MGET would return nil for a key of another type, as if it were missing.
+local MAX_CLOSE = 60 -- no price has more characters, and what is longer is not transferred
+
 local function newest_bar(key)
   local entry = redis.pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
   if not entry then
@@ -12,7 +14,7 @@ local function newest_bar(key)
   end
   for i = 1, #entry[2], 2 do
     if entry[2][i] == 'close' then
-      return {entry[1], entry[2][i + 1]}
+      return #entry[2][i + 1] <= MAX_CLOSE and {entry[1], entry[2][i + 1]}
     end
   end
   return false

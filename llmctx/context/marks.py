@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from llmctx import canonical, clock
 from llmctx.errors import in_short
-from llmctx.limits import MAX_BY_CHARS, MAX_NUMBER_CHARS, MAX_WHY_CHARS
+from llmctx.limits import MAX_BY_CHARS, MAX_CONFIRMATION_BYTES, MAX_NUMBER_CHARS, MAX_WHY_CHARS
 from llmctx.schema.fields import parse_number
 from llmctx.schema.values import Position, Price
 
@@ -131,6 +131,8 @@ def read_confirmation(raw: bytes) -> Mark:
 
     Raises ValueError if it is malformed, or says not by whom and why.
     """
+    if len(raw) > MAX_CONFIRMATION_BYTES:
+        raise ValueError(f"the confirmation has {len(raw)} bytes, more than {MAX_CONFIRMATION_BYTES}")
     try:
         mark = Mark.parse(canonical.loads(raw))
         prices = [mark.last, mark.entry_price, *([] if mark.stop_loss is None else [mark.stop_loss])]

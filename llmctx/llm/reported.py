@@ -194,7 +194,7 @@ def _detail(item: Any) -> str:
 def _status(error: dict[str, Any], said: str) -> int:
     for name in ("code", "status", "status_code"):
         value = error.get(name)
-        if isinstance(value, str) and value.isdigit():
+        if isinstance(value, str) and re.fullmatch("[0-9]{3}", value):
             value = int(value)
         if type(value) is int and 400 <= value <= 599:  # noqa: PLR2004  the statuses of errors
             return value

@@ -5,6 +5,7 @@ network, extensions, and every statement that could write a file are closed to i
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -30,6 +31,7 @@ MOVES_VIEWS, BARS_VIEWS = QUERIES / "views-moves.sql", QUERIES / "views-bars.sql
 HISTORY_VIEWS = QUERIES / "views-history.sql"
 """The views over the live history in an archive."""
 _NAME = re.compile("[a-z][a-z0-9_]*")
+_REVISION = re.compile(r"-e\d+$")
 _GLOB = re.compile(r"([*?\[])")
 _ALLOWED = ("SELECT", "SET", "CREATE")
 """The kinds of statements that change nothing outside the query's own memory."""
@@ -187,9 +189,16 @@ def _views(directory: Path) -> list[Path]:
     """The files of views over what a folder holds."""
     if (directory / "manifest.json").is_file():
         return [VIEWS, MOVES_VIEWS]
-    if next(directory.glob("[0-9]*/*.parquet"), None) is None:
+    segments = Counter(path.with_name(_REVISION.sub("", path.stem)) for path in directory.glob("[0-9]*/*.parquet"))
+    if not segments:
         raise ExportError(
             f"{directory} is not an export or an archive.", "Name what `llmctx export` or `llmctx archive` made."
+        )
+    if doubled := [path for path, files in segments.items() if files > 1]:
+        raise QueryError(
+            f"{doubled[0]}* has some records twice: an erasure is running, or was cut off.",
+            "Run `llmctx erase`, which completes it, and query again.",
+            exit_code=3,
         )
     has_history = next(directory.glob("history/*/*.parquet"), None) is not None
     return [ARCHIVE_VIEWS, MOVES_VIEWS, *([HISTORY_VIEWS] if has_history else [])]

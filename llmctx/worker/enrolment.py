@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llmctx import canonical
-from llmctx.errors import NotJoinedError
+from llmctx.errors import KeyFileError, NotJoinedError
 from llmctx.record import RecordMetadata, compose_loss, compose_unread
 from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.log import Draft, Log
@@ -37,6 +37,7 @@ class Enrolment:
         self._writer = load_or_make_writer(state_dir, instance)
         self.roster = Roster(state_dir, instance, self._log.partition)
         """The keys enrolled so far, once it is open."""
+        self.refuse_retired()
         self._grant = granted_enrolment(state_dir, instance, self._writer.key)
         if self._grant is None and self.roster.place_of(self._writer.key) is None:
             if self.roster.since is not None:
@@ -50,8 +51,9 @@ class Enrolment:
     async def is_due(self) -> bool:
         """Whether a record should enrol our key now; if one has, new records are signed from here on.
 
-        Raises TrailError if the server does not answer.
+        Raises KeyFileError if our key was retired, TrailError if the server does not answer.
         """
+        self.refuse_retired()
         place = self.roster.place_of(self._writer.key)
         entry = None if place is None else await self._log.entry(place)
         enrolled = entry is not None and entry.record.get("enrolment", {}).get("key") == self._writer.key.text
@@ -83,6 +85,17 @@ class Enrolment:
         self.roster.add(self._writer.key, at, grant.get("retires", ""))
         self._sign()
         return {"enrolment": {"from": at, **grant}}
+
+    def refuse_retired(self) -> None:
+        """Raise KeyFileError if our key was retired, as in a copy of a state directory."""
+        key = self._writer.key.id
+        if key in self.roster.retired:
+            name = self._instance.id
+            raise KeyFileError(
+                f"The writer key {key.hex()} of {self._state_dir} was retired, so nobody accepts what it signs.",
+                "If it was stolen, find out who starts this state directory. To write here again, move keys/"
+                f"{name}-writer and keys/{name}-writer.pub away, and run `llmctx join`.",
+            )
 
     def _sign(self) -> None:
         self._log.prove = partial(self._writer.prove, self._log.partition)

@@ -279,6 +279,7 @@ class Owner:
             await self.settle(draft)
 
     async def _compose_foreign(self, reason: str, evidence: bytes, count: int) -> Draft:
+        self._enrolment.refuse_retired()
         return compose_foreign(reason, evidence, count, await self.metadata())
 
 

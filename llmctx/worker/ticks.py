@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, cast
 from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from llmctx import clock
 from llmctx.connection import server_ms
@@ -85,6 +86,7 @@ class TickStream:
         `max_age_ms` are skipped: which ticks were settled is forgotten this long after their records were archived.
         Effects that are read with the ticks are handed to `record`; without it none are read.
         """
+        self._page = _PAGE
         self._max_age_ms = max_age_ms
         self._redis = redis
         self._key = keys.ticks(partition)
@@ -130,7 +132,14 @@ class TickStream:
         Raises what recording raises; both are read again then, among those that were delivered before.
         """
         wanted = {self._key: after} if self._record is None else {self._effects: effects_after, self._key: after}
-        answer = await self._redis.xreadgroup(keys.DECIDERS, CONSUMER, cast("Any", wanted), count=_PAGE, block=block_ms)
+        try:
+            answer = await self._redis.xreadgroup(
+                keys.DECIDERS, CONSUMER, cast("Any", wanted), count=self._page, block=block_ms
+            )
+        except RedisTimeoutError:
+            self._page = max(1, self._page // 10)  # the entries may be too large to come together
+            raise
+        self._page = min(_PAGE, 2 * self._page)
         read = {name.decode(): entries for name, entries in cast("list[tuple[bytes, list[_RawEntry]]]", answer or [])}
         effects = [StreamEntry(entry_id.decode(), fields or {}) for entry_id, fields in read.get(self._effects, ())]
         if effects and self._record is not None:

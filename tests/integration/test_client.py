@@ -106,3 +106,15 @@ async def test_a_server_without_a_trail_is_named(redis: Redis, redis_url: str) -
     with pytest.raises(TrailError, match="no trail yet"):
         async with open_client(redis_url):
             pass
+
+
+async def test_what_is_too_long_is_refused_before_it_is_sent(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    await hold(valkey, "AAPL")
+    said = {"id": "x", "symbol": "AAPL", "status": "accepted", "at": "2026-03-02T15:00:05Z", "reason": "x" * 20_000}
+    async with serving(valkey, valkey_url, tmp_path, ByRules()), open_client(valkey_url) as client:
+        with pytest.raises(SchemaError, match="The tick id has 300 characters, more than 200"):
+            await client.raise_tick("AAPL", tick_id="i" * 300)
+        with pytest.raises(SchemaError, match=r"The effect x has 20\d+ bytes, more than 16384"):
+            await client.report_effect(values.Effect.model_validate(said))
+        assert await valkey.xlen(keys.effects(0)) == 0
+        assert (await client.decide("AAPL", cause="c" * 300, timeout_s=30)).kind == "decision"

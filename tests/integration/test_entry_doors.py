@@ -34,6 +34,7 @@ TICKS: dict[str, tuple[str, dict[str, object]]] = {
     "a confirmed price of two million digits": ("skipped", confirmed(last="85." + "1" * LARGE)),
     "a confirmed price at a time that cannot be written": ("skipped", confirmed(at_ms=10**15)),
     "a confirmed entry price of two million digits": ("skipped", confirmed(entry_price="1." + "0" * LARGE)),
+    "a confirmation that is a long list": ("skipped", tick(confirmation=f"[{'1,' * LARGE}1]")),
     "a price that is confirmed by a list": ("skipped", confirmed(by=["x"])),
     "a price that is a list": ("skipped", confirmed(last=[0, [1], 2])),
     "a long reason to confirm": ("skipped", confirmed(why="x" * LARGE)),
@@ -110,3 +111,13 @@ async def test_recorded_data_from_before_1970_leave_a_readable_trail(
 def test_a_bar_with_two_million_digits_confirms_nothing() -> None:
     assert read_bar(b"5-0", b"1." + b"0" * LARGE) is None
     assert read_bar(b"5-0", b"1.5") is not None
+
+
+async def test_a_durable_size_that_is_none_is_replaced(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    await valkey.mset(live("AAPL", price=85.0))
+    for number, durable in enumerate(("9" * 5000, "x", "-1")):
+        await valkey.set("audit:{0}:durable", durable)
+        async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+            await raise_tick(valkey, f"t{number}", "AAPL")
+            await running.until_settled(f"t{number}")
+        assert await Log(valkey).durable() == await Log(valkey).size()

@@ -1,20 +1,23 @@
 """A second state directory writes to a trail only once the instance key has granted it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.errors import InstanceError, JoinError, NotJoinedError
+from llmctx.errors import InstanceError, JoinError, KeyFileError, NotJoinedError
 from llmctx.llm.standin import Standin
 from llmctx.replay.verify import Expected, verify_partition
+from llmctx.trail.log import appended
 from llmctx.trail.log.entry import PROOF
 from llmctx.trail.log.instance import Instance, bind_instance, join_instance, read_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.join import accept, approve, make_request
 from llmctx.trail.proof.key import load_or_make_key
 from llmctx.trail.proof.notary_service import cover_now
+from llmctx.trail.proof.roster import Roster
 from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
@@ -93,6 +96,8 @@ async def test_a_grant_for_another_directory_or_by_another_key_is_refused(
     assert not (new / "instance.json").exists()
     with pytest.raises(JoinError, match="malformed"):
         approve(old, "no request")
+    with pytest.raises(JoinError, match="not the ID of a writer key"):
+        approve(old, make_request(new, instance), "the stolen one")
 
 
 async def test_the_command_asks_grants_and_accepts(
@@ -120,9 +125,9 @@ async def test_the_command_asks_grants_and_accepts(
         ended = await there.stop(process)
     assert (ended.code, "no checkpoint is signed here" in ended.err) == (0, True)
     assert "`llmctx notary` where the private key is" in (await there("notary")).err
-    assert [path.read_text() for path in (tmp_path / "b/var/keys").glob("*[0-9a-f].pub")] == [
-        (await here("key")).out.strip() + "\n"
-    ]
+    assert (await here("key")).out == (await there("key")).out
+    made = await there("key", "--make")
+    assert (made.code, "restore it from your copy" in " ".join(made.err.split())) == (3, True)
     for directory in (here, there):
         assert (await directory("verify", "--strict")).code == 0
 
@@ -163,3 +168,47 @@ async def test_a_stolen_writer_key_is_retired_and_what_it_signs_is_taken_out(
     await cover_now(redis, instance, tmp_path, signing)
     report = await verify_partition(Log(redis), instance, tmp_path, Expected(signing.key))
     assert (report.fault, report.incidents) == (None, (at,))
+
+
+@pytest.mark.usefixtures("short_pauses")
+async def test_a_copy_of_a_state_directory_whose_key_was_retired_is_refused(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    old, new, copy = tmp_path / "old", tmp_path / "new", tmp_path / "copy"
+    instance = await decided_in(redis, redis_url, old, "t1")
+    signing = load_or_make_key(old, instance.id)
+
+    async def join(retires: str = "") -> None:
+        grant = json.dumps(approve(old, make_request(new, instance), retires))
+        accept(new, instance, grant, await Log(redis).checkpoint())
+
+    await cover_now(redis, instance, old, signing)
+    await join()
+    await decided_in(redis, redis_url, new, "t2")
+    await cover_now(redis, instance, old, signing)
+    shutil.copytree(new, copy)
+    stolen = load_or_make_writer(copy, instance.id)
+    for name in (f"{instance.id}-writer", f"{instance.id}-writer.pub"):
+        (new / "keys" / name).unlink()
+    await join(stolen.key.id.hex())
+    await decided_in(redis, redis_url, new, "t3")
+    made = await decided(redis, "AAPL", "stolen")
+    at = await Log(redis).size()
+    fields = stored(made.leaf, made.pieces) | {PROOF: stolen.prove(0, made.leaf)}
+    await redis.xadd("audit:{0}:log", fields, id=f"{at}-1")  # type: ignore[arg-type]
+    await redis.set("audit:{0}:durable", at + 1)
+    appended._notes.clear()  # as in another process
+    await cover_now(redis, instance, old, signing)
+    report = await verify_partition(Log(redis), instance, old, Expected(signing.key))
+    assert report.covered == at, "the notary meets the retirement and the stolen record in one pass"
+    faults = [Roster(old, instance.id, 0).check(entry) async for entry in Log(redis).read()]
+    assert [fault is None for fault in faults] == [True] * at + [False], "what came before the retirement stays good"
+    for _ in range(2):
+        with pytest.raises(KeyFileError, match="was retired, so nobody accepts what it signs"):
+            async with Owner(TrailHome(redis, "", instance, copy)):
+                pass
+    appended._notes.clear()
+    await decided_in(redis, redis_url, old, "t4")
+    await cover_now(redis, instance, old, signing)
+    report = await verify_partition(Log(redis), instance, old, Expected(signing.key))
+    assert (report.fault, report.incidents, report.ticks) == (None, (at,), 4)

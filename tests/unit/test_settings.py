@@ -141,6 +141,13 @@ def test_a_variable_that_should_hold_the_key_and_is_not_set_is_named() -> None:
         _ = settings.api_key
 
 
+def test_a_key_in_the_place_of_its_variable_is_not_shown() -> None:
+    settings = Settings(llm=LLMSettings(key_env="sk-hunterTwo"))
+    with pytest.raises(LlmctxError, match=r"The variable of llm\.key_env, which holds") as raised:
+        _ = settings.api_key
+    assert "hunterTwo" not in str(raised.value)
+
+
 def test_alerts_know_the_secrets_of_every_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONE_KEY", "one-secret")
     secrets = secrets_of(Settings(llm=LLMSettings.model_validate({"endpoints": TWO})))

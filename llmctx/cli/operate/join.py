@@ -46,7 +46,12 @@ def join(
         from llmctx.trail.proof.join import approve as approved
 
         request = sys.stdin.read().strip() if approve == _STDIN else approve
-        print_json(approved(settings.state_dir, request, retire))
+        grant_made = approved(settings.state_dir, request, retire)
+        if retire and not any(f"+{retire}+" in line for line in grant_made["enrolled"]):
+            messages.note(
+                f"No record that was checked here enrols the writer key {retire}: make sure that it is the ID"
+            )
+        print_json(grant_made)
         return
     asyncio.run(_join(settings, grant))
 

@@ -1,6 +1,7 @@
 """`llmctx key`: the notary's public key, and the one that follows it."""
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -38,7 +39,7 @@ def key(
     llmctx key --rotate
     """
     from llmctx.trail.log.instance import read_state_instance
-    from llmctx.trail.proof.key import key_file, load_key, make_key
+    from llmctx.trail.proof.key import key_file
 
     if make and rotate:
         raise typer.BadParameter("name either --make or --rotate")
@@ -50,12 +51,24 @@ def key(
             f"{directory} belongs to no trail yet.",
             "Name the right --state-dir, or record something first: `llmctx run` or `llmctx decide SYMBOL`.",
         )
-    public = asyncio.run(_rotate(settings)) if rotate else (make_key if make else load_key)(directory, instance.id).key
+    public = asyncio.run(_rotate(settings)) if rotate else _public_key(directory, instance.id, make=make)
     if as_json:
         file = str(key_file(directory, instance.id))
         print_json({"vkey": public.text, "name": public.name, "key_id": public.id.hex(), "file": file})
     else:
         out.print(escape(public.text))
+
+
+def _public_key(directory: Path, instance: str, *, make: bool) -> "Key":
+    from llmctx.trail.proof.key import has_public_key_alone, load_key, load_notary_key, make_key, read_public_key
+
+    is_public_alone = has_public_key_alone(directory, instance)
+    if make:
+        return (load_notary_key if is_public_alone else make_key)(directory, instance).key  # the first one refuses
+    if is_public_alone and (public := read_public_key(directory, instance)) is not None:
+        messages.note(f"The private key is not in {directory}: this state directory has joined, or has lost the key")
+        return public
+    return load_key(directory, instance).key
 
 
 async def _rotate(settings: Settings) -> "Key":

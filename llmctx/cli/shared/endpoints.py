@@ -8,7 +8,7 @@ from llmctx import canonical
 from llmctx.cli.shared.output import messages
 from llmctx.decision.parse import judge
 from llmctx.errors import EndpointError
-from llmctx.llm.address import NO_KEY, resolve, without_secrets
+from llmctx.llm.address import NO_KEY, check_endpoint, resolve, without_secrets
 from llmctx.llm.breaker import Breaker
 from llmctx.llm.client import EndpointClient, NoEndpoint
 from llmctx.llm.completion import ClosingCompleter, Completer
@@ -115,6 +115,7 @@ def profile_for(settings: Settings) -> Profile | None:
     key = settings.model_copy(update={"llm": llm}).api_key
     if llm.model is None or (llm.base_url is None and key is None):
         return None
+    check_endpoint(llm.base_url, key or NO_KEY)
     return profile_of(resolve(llm.base_url, key or NO_KEY).base_url, llm.model, llm.profile)
 
 

@@ -8,6 +8,7 @@ from llmctx.functions import ServerFunction
 from llmctx.ops.cleanup.scope import Scope, Tally
 from llmctx.schema import keys
 from llmctx.schema.keys import BY_SECTION, DAY_S
+from llmctx.trail.log.index import index_of
 
 STALE_MS = 7 * DAY_S * 1000
 """After this time a consumer is dead, and a screened symbol or a headline stale."""
@@ -34,7 +35,7 @@ async def _remove_screened(scope: Scope, tally: Tally) -> None:
         return
     entries = cast("dict[bytes, bytes]", await scope.redis.hgetall(keys.SCREENED))
     ends_ms = {name: raw.partition(b" ")[0] for name, raw in entries.items()}
-    stale = [name for name, ms in ends_ms.items() if ms.isdigit() and int(ms) < scope.now_ms - STALE_MS]
+    stale = [name for name, ms in ends_ms.items() if 0 <= index_of(ms) < scope.now_ms - STALE_MS]
     if not stale:
         return
     if scope.apply:

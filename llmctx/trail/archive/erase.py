@@ -137,7 +137,7 @@ def _groups(file: BinaryIO) -> Iterator[Any]:
     from pyarrow import parquet  # noqa: PLC0415  an optional extra
 
     opened = parquet.ParquetFile(file)
-    return (opened.read_row_group(number) for number in range(opened.num_row_groups))
+    return (opened.read_row_group(number, use_threads=False) for number in range(opened.num_row_groups))
 
 
 def _rewrite(old: BinaryIO, new: BinaryIO, pieces: Sequence[str], is_held: IsHeld) -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ROW = {name: at for at, name in enumerate(EVIDENCE)}
 """The place of each column of the evidence in a row."""
+_SLICE_ROWS = 100
 
 
 class RecordsFile:
@@ -62,19 +63,21 @@ class RecordsFile:
 
         try:
             for group in reversed(range(self._file.num_row_groups)):
-                leaves = self._file.read_row_group(group, columns=["leaf"]).column(0).to_pylist() if containing else []
-                if containing and not any(leaf is not None and containing in leaf for leaf in leaves):
-                    continue
-                for row in reversed(list(rows_of(self._group(group)))):
-                    leaf = row[ROW["leaf"]]
-                    if row[0] < end and leaf is not None and containing in leaf:
-                        yield row
+                leaves = self._file.read_row_group(group, columns=["leaf"]).column(0).to_pylist()
+                wanted = [leaf is not None and containing in leaf for leaf in leaves]
+                if any(wanted):
+                    yield from (row for row in _rows_back(self._group(group, wanted)) if row[0] < end)
         except (ArrowException, OSError, KeyError) as error:
             raise _malformed(0, error) from error
 
-    def _group(self, group: int) -> "pa.Table":
-        """The evidence of the records of a row group, in order; older files have their rows by symbol."""
-        return self._file.read_row_group(group, columns=list(EVIDENCE)).sort_by("index")
+    def _group(self, group: int, wanted: list[bool] | None = None) -> "pa.Table":
+        """The evidence of the records of a row group, or of those wanted, in order of their indices."""
+        rows = self._file.read_row_group(group, columns=list(EVIDENCE), use_threads=False)  # each has a heap of its own
+        if wanted is not None and not all(wanted):
+            rows = rows.filter(arrow().array(wanted))
+        indices = rows.column("index").to_pylist()
+        # Only older files have their rows by symbol, and sorting copies all evidence.
+        return rows if indices == sorted(indices) else rows.sort_by("index")
 
     def _overlaps(self, group: int, first: int, end: int) -> bool:
         found = self._file.metadata.row_group(group).column(0).statistics
@@ -84,6 +87,13 @@ class RecordsFile:
 def rows_of(table: "pa.Table") -> Iterator[tuple[Any, ...]]:
     """The rows of a table of evidence."""
     return zip(*(table.column(name).to_pylist() for name in EVIDENCE), strict=True)
+
+
+def _rows_back(table: "pa.Table") -> Iterator[tuple[Any, ...]]:
+    """The rows of a table of evidence, the last one first, a few at a time: as Python's values they take far more."""
+    for stop in range(len(table), 0, -_SLICE_ROWS):
+        start = max(0, stop - _SLICE_ROWS)
+        yield from reversed(list(rows_of(table.slice(start, stop - start))))
 
 
 def _malformed(at: int, error: Exception) -> FaultError:

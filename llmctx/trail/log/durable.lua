@@ -6,7 +6,7 @@ local function run(keys, args)
     return refused
   end
   local before = redis.pcall('GET', keys[2])
-  before = type(before) == 'string' and string.match(before, '^%d+$')
+  before = type(before) == 'string' and #before <= 16 and string.match(before, '^%d+$')
   if tonumber(before or -1) < tonumber(args[2]) then
     redis.call('SET', keys[2], args[2])
   end

@@ -256,4 +256,4 @@ class LogReader:
                 found = await self._redis.get(self.key("durable"))
             except ResponseError:
                 return 0  # another type, which the owner's next record replaces
-        return int(found) if found is not None and found.isdigit() else 0
+        return 0 if found is None else max(0, index_of(cast("bytes", found)))

@@ -14,7 +14,7 @@ from llmctx.trail.log.instance import Instance, join_instance, read_state_instan
 from llmctx.trail.proof.checkpoint import Key, key_name_of, open_note
 from llmctx.trail.proof.key import load_key, write_public_key
 from llmctx.trail.proof.roster import enrolled_lines, grant
-from llmctx.trail.proof.writer import enrol, enrolment_text, load_or_make_writer, writer_name
+from llmctx.trail.proof.writer import KEY_ID, enrol, enrolment_text, load_or_make_writer, writer_name
 
 _FORMAT = "llmctx-grant/1"
 
@@ -43,6 +43,10 @@ def approve(state_dir: Path, request: str, retires: str = "") -> dict[str, Any]:
         raise JoinError(
             f"The request is malformed: {error.why}.", "Give the line that `llmctx join` printed."
         ) from error
+    if retires and not KEY_ID.fullmatch(retires):
+        raise JoinError(
+            f"{retires[:80]!r} is not the ID of a writer key.", "Name the 8 hex digits between the two + in its vkey."
+        )
     if writer.name != key_name_of(writer_name(instance.id)):
         raise JoinError(f"The request is about {writer.name}, not this trail.", "Name the right --state-dir.")
     signing = load_key(state_dir, instance.id)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "PRIVATE+KEY+"
 _OTHERS = 0o077
+_RESTORE = "restore it from your copy (docs/operations.md): no other one can vouch for what it signed."
 
 
 class SigningKey:
@@ -128,9 +129,13 @@ def load_from(path: Path, instance: str) -> SigningKey:
             mode = path.stat().st_mode
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError as error:
-            raise KeyFileError(
-                f"There is no key {path}.", "Make one with `llmctx key --make`, or start `llmctx run`, which makes it."
-            ) from error
+            do = "Make one with `llmctx key --make`, or start `llmctx run`, which makes it."
+            if path.with_name(f"{path.name}.pub").exists():
+                do = (
+                    "If this state directory has joined, do it where the private key is. If the key is lost, "
+                    + _RESTORE
+                )
+            raise KeyFileError(f"There is no private key {path}.", do) from error
     if mode & _OTHERS:
         raise KeyFileError(
             f"Others may read the key {path} (mode {mode & 0o777:04o}).",
@@ -180,7 +185,7 @@ def load_notary_key(state_dir: Path, instance: str) -> SigningKey:
         raise KeyFileError(
             f"{state_dir} has the public key of instance {instance} alone, so no checkpoint is signed here.",
             "If this state directory has joined, run `llmctx notary` where the private key is, and `llmctx run` here "
-            "with --no-notary. If the private key is lost, restore it from your copy (docs/operations.md).",
+            "with --no-notary. If the private key is lost, " + _RESTORE,
         )
     return load_or_make_key(state_dir, instance)
 

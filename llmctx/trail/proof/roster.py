@@ -47,11 +47,11 @@ class Roster(WriterKeys):
         fault = super().check(entry)
         if fault is not None and self._load():  # another process may have met the enrolment first
             fault = super().check(entry)
-        for key in self.keys.values():
+        for key_id in self.retired.keys() - before:  # before the new key's line: a kill may come between the two
+            _append(self._file, f"{self._partition} {self.retired[key_id]} {key_id.hex()} {_RETIRED}")
+        for key in list(self.keys.values()):
             if key.id not in self._places:
                 self.add(key, entry.index)
-        for key_id in self.retired - before:
-            _append(self._file, f"{self._partition} {entry.index} {key_id.hex()} {_RETIRED}")
         for key, index in self._older.items():
             if older.get(key) != index:
                 self.rotate(key, entry.index)
@@ -90,10 +90,10 @@ class Roster(WriterKeys):
                 self._older[key] = int(place[1]) if is_here else self._older.get(key, math.inf)
             elif place[0] == str(self._partition):
                 if place[3:] == [_RETIRED]:
-                    self.retire(bytes.fromhex(place[2]))
+                    self.retire(bytes.fromhex(place[2]), int(place[1]))
                     continue
                 key, index = Key.read(place[2]), int(place[1])
-                self.keys = self.keys | {key.id: key}
+                self.enrol(key)
                 self._places[key.id] = index
                 self.since = index if self.since is None else min(self.since, index)
         return len(self._places) > before

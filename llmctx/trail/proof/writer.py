@@ -23,7 +23,8 @@ from llmctx.trail.proof.rotation import Rotation, read_rotation
 
 KEY_ID_BYTES = 4
 """How many bytes of a proof name its key."""
-_KEY_ID = re.compile("[0-9a-f]{8}")
+KEY_ID = re.compile("[0-9a-f]{8}")
+"""The ID of a key in hex."""
 _Enrolment = dict[str, Any]
 
 
@@ -94,8 +95,8 @@ class WriterKeys:
         self._older: dict[Key, float] = dict.fromkeys(older, math.inf)
         self.keys: dict[bytes, Key] = {}
         """The enrolled keys by their IDs."""
-        self.retired: set[bytes] = set()
-        """The IDs of keys that were enrolled and are not any more."""
+        self.retired: dict[bytes, int] = {}
+        """The IDs of keys that were enrolled and are not any more, with the index of the record that retires each."""
         self.former: dict[bytes, Key] = {}
         """Those keys, where the records that enrolled them were checked."""
         self.since: int | None = None
@@ -120,10 +121,9 @@ class WriterKeys:
             key = self._read(enrolment, index)
             if isinstance(key, Fault):
                 return key
-            self.keys, self.since = self.keys | {key.id: key}, index if self.since is None else self.since
+            self.since = index if self.since is None else self.since
+            self._enrol(key, enrolment.get("retires", ""), index)
         self._rotate(rotation, index)
-        if enrolment is not None and enrolment.get("retires"):
-            self.retire(bytes.fromhex(enrolment["retires"]))
         return None
 
     @property
@@ -138,29 +138,39 @@ class WriterKeys:
     def check(self, entry: Entry) -> Fault | None:
         """The fault of the next record's enrolment or proof; a good enrolment counts from this record on."""
         enrolment, index = entry.record.get("enrolment"), entry.index
-        keys, since = self.keys, self.since
         rotation = self._rotation(entry.record, index)
         if isinstance(rotation, Fault):
             return rotation
-        if enrolment is not None:
-            key = self._read(enrolment, index)
-            if isinstance(key, Fault):
-                return key
-            keys, since = keys | {key.id: key}, index if since is None else since
+        key = None if enrolment is None else self._read(enrolment, index)
+        if isinstance(key, Fault):
+            return key
+        since = index if self.since is None and key is not None else self.since
         if since is None or index < since:
             self._rotate(rotation, index)
             return Fault(index, "writer-proof", "no proof before a key is enrolled", "one") if entry.proof else None
-        if (found := self._wrong_proof(entry, keys)) is not None:
+        if (found := self._wrong_proof(entry, key)) is not None:
             return Fault(index, "writer-proof", "the proof of an enrolled writer key", found)
-        self.keys, self.since = keys, since
+        self.since = since
         self._rotate(rotation, index)
-        if enrolment is not None and enrolment.get("retires"):
-            self.retire(bytes.fromhex(enrolment["retires"]))
+        if enrolment is not None and key is not None:
+            self._enrol(key, enrolment.get("retires", ""), index)
         return None
 
-    def retire(self, key_id: bytes) -> None:
-        """Accept nothing more by a key, nor its enrolment, which anybody could repeat."""
-        self.retired.add(key_id)
+    def _enrol(self, key: Key, retires: str, index: int) -> None:
+        self.enrol(key)
+        if retires:
+            self.retire(bytes.fromhex(retires), index)
+
+    def enrol(self, key: Key) -> None:
+        """Accept records by a key; by one that was retired, those before the record that retires it."""
+        if key.id in self.retired:
+            self.former[key.id] = key
+        else:
+            self.keys = self.keys | {key.id: key}
+
+    def retire(self, key_id: bytes, index: int) -> None:
+        """Accept nothing by a key from this index on, nor its enrolment, which anybody could repeat."""
+        self.retired.setdefault(key_id, index)
         if key_id in self.keys:
             self.former[key_id] = self.keys[key_id]
         self.keys = {each: key for each, key in self.keys.items() if each != key_id}
@@ -190,15 +200,19 @@ class WriterKeys:
         current = [] if self._instance_key is None else [self._instance_key]
         return current + [key for key, replaced_at in self._older.items() if index <= replaced_at]
 
-    def _wrong_proof(self, entry: Entry, keys: dict[bytes, Key]) -> str | None:
+    def _wrong_proof(self, entry: Entry, enrolled: Key | None) -> str | None:
+        """What is wrong with the proof of a record, which may itself enrol the key of its writer."""
         if not entry.proof:
             return "none"
         hashed = entry.digest
         if is_ours(entry.partition, entry.index, hashed):
             return None
-        key = keys.get(entry.proof[:KEY_ID_BYTES])
+        key_id = entry.proof[:KEY_ID_BYTES]
+        key = enrolled if enrolled is not None and enrolled.id == key_id else self.keys.get(key_id)
+        if key is None and entry.index < self.retired.get(key_id, 0):
+            key = self.former.get(key_id)
         if key is None:
-            return f"one by the unknown key {entry.proof[:KEY_ID_BYTES].hex()}"
+            return f"one by the unknown key {key_id.hex()}"
         matches = key.accepts(proof_text(self.origin, hashed), entry.proof[KEY_ID_BYTES:])
         return None if matches else "a signature that does not match"
 
@@ -211,9 +225,9 @@ class WriterKeys:
         except (CheckpointError, ValueError) as error:
             return Fault(index, "enrolment", "a vkey and a signature in base64", str(error))
         retires, instance_keys = enrolment.get("retires", ""), self._instance_keys(index)
-        if retires and (not _KEY_ID.fullmatch(retires) or retires == key.id.hex()):
+        if retires and (not KEY_ID.fullmatch(retires) or retires == key.id.hex()):
             return Fault(index, "enrolment", "the ID of another key to retire", retires[:80])
-        if key.id in self.retired:
+        if index >= self.retired.get(key.id, math.inf):
             return Fault(index, "enrolment", "a key that was not retired", key.id.hex())
         if key.id in self.keys and self.keys[key.id] != key:
             return Fault(index, "enrolment", f"one key with the ID {key.id.hex()}", "a second one")

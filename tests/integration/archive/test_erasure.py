@@ -189,6 +189,8 @@ async def test_an_eraser_that_is_killed_is_completed_by_the_next_one(
     process = await proven.start("erase", before=armed)
     await process.communicate()
     assert process.returncode == -signal.SIGKILL
+    queried = await proven("query", "actions", "--from", "kept", "--json")
+    assert (queried.code, "twice" in queried.err) == ((0, False) if point == "drafted" else (3, True))
     await erase(proven, TWO_DAYS_LATER)
     assert not any(pieces & set(HEADLINES) for pieces in with_pieces(proven).values())
     rows = duckdb.execute(f"SELECT count(*), count(DISTINCT index) FROM '{proven.folder}/kept/0/*.parquet'").fetchone()

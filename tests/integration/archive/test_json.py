@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from llmctx.trail.log.log import Log
+from tests.conftest import free_port
 from tests.integration.archive.conftest import PLACE
 from tests.integration.program import Ended, Program
 from tests.integration.test_query import BARS
@@ -58,6 +60,19 @@ async def test_every_operation_prints_json_alone(valkey: Redis, proven: Program)
     for words in OPERATIONS:
         ended = await proven(*words.split(), "--json")
         assert (ended.code, readable(ended)) == (0, True), (words, ended)
+
+
+@pytest.mark.more
+async def test_an_object_store_that_does_not_answer_is_named_with_exit_code_3(
+    valkey: Redis,
+    proven: Program,
+    object_store: dict[str, str],
+) -> None:
+    proven.environment |= object_store | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
+    asked = (f"show 1 --from {PLACE}", f"archive --older-than 0d --keep 0 --to {PLACE}", f"backup --to {PLACE}")
+    for ended in await proven.all(*(f"{words} --json" for words in asked)):
+        assert (ended.code, readable(ended), "s3://readings/prod" in ended.err) == (3, True, True), ended
+    assert await Log(valkey).first() == 0
 
 
 def broken(name: str, folder: Path) -> None:
