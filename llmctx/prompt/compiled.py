@@ -171,12 +171,13 @@ class CompiledTemplate:
             padding = "\n" * (first_line - 1 + body.count("\n", 0, mark.end()))
             source = padding + body[mark.end() : end]
             try:
-                compiled = self.sandbox.from_string(source)
+                parsed = self.sandbox.parse(source)
+                fixed = _fixed(parsed)  # before it is compiled, which changes it
+                parts.append(Part(mark[1], self.sandbox.from_string(parsed), fixed))
             except TemplateSyntaxError as error:
                 raise self._error(error.lineno, error.message or "syntax error") from error
             except _TOO_NESTED as error:
                 raise self._error(first_line, f"it is nested too deeply ({error})") from error
-            parts.append(Part(mark[1], compiled, _fixed(self.sandbox.parse(source))))
         return tuple(parts)
 
     def _error(self, line: int, what: str, file: str = "") -> TemplateError:

@@ -13,7 +13,6 @@ from typing import Self
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.assets import asset
 from llmctx.connection import connect
 from llmctx.connection.streams import read_stream
 from llmctx.context.package import build_package
@@ -21,7 +20,6 @@ from llmctx.context.read_rules import ReadRules
 from llmctx.context.reader import read_snapshot
 from llmctx.context.snapshot import Snapshot
 from llmctx.prompt.render import render
-from llmctx.prompt.template import load_template
 from llmctx.schema import keys
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
@@ -31,7 +29,7 @@ from llmctx.worker.home import TrailHome
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from tests.faults.conftest import Server, check_oracle
-from tests.integration.conftest import ByRules, decided, hold, raise_tick, serving
+from tests.integration.conftest import POSITION, ByRules, decided, hold, raise_tick, serving
 from tests.integration.program import until
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
@@ -284,7 +282,6 @@ async def test_sections_that_are_evicted_while_others_join_them_are_missing_and_
 
     crowding = asyncio.create_task(crowd())
     statuses: set[tuple[str, str]] = set()
-    template = load_template(asset("prompts"), "position")
     try:
         while not {"fresh", "missing"} <= {status for _, status in statuses}:
             await hold(client, "AAPL")
@@ -298,7 +295,7 @@ async def test_sections_that_are_evicted_while_others_join_them_are_missing_and_
                 "missing",
             }  # without system:state no bars clock
             if package.refusal is None:
-                render(template, package)
+                render(POSITION, package)
             else:
                 assert "is missing" in package.refusal
             statuses |= {pair for pair in found if pair[0] in ("price", "position", "system")}

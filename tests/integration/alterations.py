@@ -18,8 +18,8 @@ from llmctx.schema import keys
 from llmctx.trail.log.base import Base
 from llmctx.trail.log.entry import restored
 from llmctx.trail.log.packing import reference_of
-from llmctx.trail.proof.checkpoint import split_notes
 from llmctx.trail.proof.merkle import CompactRange
+from llmctx.trail.proof.notes import split_notes
 from tests.unit.audit.exports import note
 from tests.unit.makers import stored
 

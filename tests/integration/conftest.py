@@ -44,6 +44,8 @@ from tests.unit.makers import stored
 
 T = TypeVar("T")
 
+POSITION = load_template(asset("prompts"), "position")
+"""The newest prompt for a position; loaded once, because it is compiled then."""
 NOW = "2026-03-02T15:00:00.000Z"
 """The time of the live keys below, by the bars clock."""
 SETTLEMENT = Settlement(keys.ticks(0), keys.attempts(0), keys.DECIDERS)
@@ -160,8 +162,7 @@ async def decided(redis: Redis, symbol: str, tick_id: str) -> Draft:
         drafts.append(made)
         return Entry(made.leaf, made.pieces, index=0)
 
-    template = load_template(asset("prompts"), "position")
-    pipeline = Pipeline(redis, DecisionConfig(template, ByRules()), keep, worker="test")
+    pipeline = Pipeline(redis, DecisionConfig(POSITION, ByRules()), keep, worker="test")
     await pipeline.decide(Tick(id=tick_id, symbol=symbol))
     return drafts[0]
 
@@ -208,7 +209,7 @@ async def serving(
     handler = Messages(running.troubles)
     logging.getLogger("llmctx").addHandler(handler)
     config = DecisionConfig(
-        load_template(asset("prompts"), "position"),
+        POSITION,
         completer,
         policy=policy or GuardPolicy(),
         budget=budget,

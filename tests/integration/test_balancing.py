@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.assets import asset
 from llmctx.context.tick import Tick
 from llmctx.pipeline import DecisionConfig
-from llmctx.prompt.template import load_template
 from llmctx.schema import keys
 from llmctx.schema.keys import partition_of
 from llmctx.trail.log.instance import bind_instance
@@ -23,7 +21,7 @@ from llmctx.worker.balancing import Balancer
 from llmctx.worker.home import TrailHome
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.partition import Admission, serve_partition
-from tests.integration.conftest import ByRules, hold
+from tests.integration.conftest import POSITION, ByRules, hold
 from tests.integration.program import until
 
 PARTITIONS = 4
@@ -52,7 +50,7 @@ class Worker:
 
     async def start(self) -> None:
         instance, _ = await bind_instance(self._redis, self._state_dir, partitions=PARTITIONS)
-        config = DecisionConfig(load_template(asset("prompts"), "position"), ByRules(pauses=3))
+        config = DecisionConfig(POSITION, ByRules(pauses=3))
         home, memory = TrailHome(self._redis, self._url, instance, self._state_dir), MemoryWatch(self._redis)
         await self.balancer.beat()
         self._beating = asyncio.create_task(self.balancer.run())

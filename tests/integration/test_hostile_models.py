@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from llmctx.assets import asset
 from llmctx.backtest import BacktestResult, Session, run_backtest
 from llmctx.connection import open_redis
 from llmctx.context.read_rules import ReadRules
@@ -22,10 +21,10 @@ from llmctx.flow.simulated_market import simulate
 from llmctx.flow.timeline import Item
 from llmctx.ops.server import EmbeddedServer
 from llmctx.pipeline import DecisionConfig
-from llmctx.prompt.template import load_template
 from llmctx.replay.verify import verify_log
 from llmctx.trail.log.log import Log
 from tests.hostile import HEADLINES, MODELS, OBEYED, Model, with_headlines
+from tests.integration.conftest import POSITION
 from tests.limits_auditor import FLOOR_PCT, Auditor
 
 EQUITY_SHARE_PCT, GROSS_MAX = 12, 60_000
@@ -38,8 +37,7 @@ async def traded(
 ) -> tuple[BacktestResult, Model, Auditor]:
     """A session in which this model decides, and what the auditor finds in its trail."""
     model = Model(MODELS[name])
-    template = load_template(asset("prompts"), "position")
-    config = DecisionConfig(template, model, ReadRules(portfolio=()), policy)
+    config = DecisionConfig(POSITION, model, ReadRules(portfolio=()), policy)
     session = Session(list(with_headlines(list(items))), FeedRules())
     result = await run_backtest(config, session, folder)
     with EmbeddedServer(folder / "redis") as server:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.assets import asset
 from llmctx.connection.streams import read_stream
 from llmctx.context.package import Package
 from llmctx.context.tick import Tick
@@ -19,7 +18,6 @@ from llmctx.llm.completion import Completion
 from llmctx.llm.output import OutputSchema
 from llmctx.pipeline import DecisionConfig
 from llmctx.prompt.render import Prompt
-from llmctx.prompt.template import load_template
 from llmctx.replay.corpus import BlobCache, Recorded
 from llmctx.replay.mandate_check import judge_again
 from llmctx.replay.rerun import rebuild
@@ -31,7 +29,7 @@ from llmctx.trail.log.log import Log
 from llmctx.worker.exposure import Reservations
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
-from tests.integration.conftest import hold, live, person
+from tests.integration.conftest import POSITION, hold, live, person
 from tests.unit.makers import Scripted, answer_text, body, completion, market, package_of
 
 ADD = {"action": "add", "quantity": 2}
@@ -50,8 +48,7 @@ class Trail:
     ) -> list[dict[str, Any]]:
         """The verdicts on some answers, by one owner."""
         completer = Scripted(*[completion(body(answer_text(**one))) for one in said])
-        template = load_template(asset("prompts"), "position")
-        config = DecisionConfig(template, completer, policy=GuardPolicy(grounding="off", mandate=mandate))
+        config = DecisionConfig(POSITION, completer, policy=GuardPolicy(grounding="off", mandate=mandate))
         async with own_partition(self.home, 0, config) as (_, pipeline):
             return [(await pipeline.decide(Tick.by_hand(symbol))).record["verdict"] for _ in said]
 
@@ -111,7 +108,7 @@ async def test_what_becomes_of_a_decision_may_be_told(valkey: Redis, valkey_url:
     trail = await trail_on(valkey, valkey_url, tmp_path)
     answers = [completion(body(answer_text(**ADD))) for _ in range(2)]
     config = DecisionConfig(
-        load_template(asset("prompts"), "position"),
+        POSITION,
         Scripted(*answers),
         policy=GuardPolicy(grounding="off", mandate=PRUDENT),
     )
@@ -137,8 +134,7 @@ async def test_what_is_told_during_a_call_counts_after_it(valkey: Redis, valkey_
     trail = await trail_on(valkey, valkey_url, tmp_path)
     said = [completion(body(answer_text(**one))) for one in (ADD, {"action": "hold"}, ADD)]
     completer, actions = ToldMeanwhile(*said), []
-    template = load_template(asset("prompts"), "position")
-    config = DecisionConfig(template, completer, policy=GuardPolicy(grounding="off", mandate=PRUDENT))
+    config = DecisionConfig(POSITION, completer, policy=GuardPolicy(grounding="off", mandate=PRUDENT))
     async with own_partition(trail.home, 0, config) as (_, pipeline):
         completer.memory = pipeline.memory
         for _ in said:

@@ -11,7 +11,6 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from llmctx import clock
-from llmctx.assets import asset
 from llmctx.context.marks import Marks
 from llmctx.context.package import Package, build_package
 from llmctx.context.read_rules import DEFAULT_MAX_AGE_S, ReadRules
@@ -25,7 +24,6 @@ from llmctx.llm.completion import Completion
 from llmctx.ops.cleanup.run import clean_up
 from llmctx.ops.keyspace import count_families
 from llmctx.pipeline import DecisionConfig
-from llmctx.prompt.template import load_template
 from llmctx.publication import published_text
 from llmctx.replay.verify import verify_log
 from llmctx.schema import values
@@ -39,7 +37,7 @@ from llmctx.trail.log.log import Log
 from llmctx.worker.exposure import Reservations
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
-from tests.integration.conftest import hold
+from tests.integration.conftest import POSITION, hold
 from tests.unit.makers import Scripted, answer_text, body, completion
 
 BOT = """
@@ -240,7 +238,7 @@ async def decided(redis: Redis, url: str, state_dir: Path, said: Completion, *, 
     """The record of one decision on the bot's position, and its prompt."""
     instance, _ = await bind_instance(redis, state_dir, partitions=1)
     completer = Scripted(said)
-    config = DecisionConfig(load_template(asset("prompts"), "position"), completer, rules=RULES)
+    config = DecisionConfig(POSITION, completer, rules=RULES)
     async with own_partition(TrailHome(redis, url, instance, state_dir), 0, config) as (_, pipeline):
         entry = await pipeline.decide(Tick(id=tick, symbol="BTC-USD"))
     return entry, completer.prompts[0].messages[1].content

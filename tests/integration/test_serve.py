@@ -7,26 +7,24 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from llmctx.assets import asset
 from llmctx.backtest import Session, run_backtest
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.simulated_market import simulate
 from llmctx.pipeline import DecisionConfig
-from llmctx.prompt.template import load_template
 from llmctx.record import RecordMetadata, compose_unread
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import read_note
 from llmctx.worker.home import open_home
 from llmctx.worker.serve import ServeOptions, serve
 from llmctx.worker.status import read_status
-from tests.integration.conftest import SETTLEMENT, ByRules, held_lease, hold, raise_tick
+from tests.integration.conftest import POSITION, SETTLEMENT, ByRules, held_lease, hold, raise_tick
 from tests.integration.program import until
 
 MINUTES = 27
 
 
 def config_of(completer: ByRules) -> DecisionConfig:
-    return DecisionConfig(load_template(asset("prompts"), "position"), completer)
+    return DecisionConfig(POSITION, completer)
 
 
 async def test_a_service_settles_ticks_and_signs_them(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:

@@ -9,14 +9,12 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.assets import asset
 from llmctx.context.read_rules import ReadRules
 from llmctx.context.tick import Tick
 from llmctx.decision.mandate.mandate import Limits, Mandate
 from llmctx.decision.reservation import EXPOSURE
 from llmctx.decision.verdict import GuardPolicy
 from llmctx.pipeline import DecisionConfig
-from llmctx.prompt.template import load_template
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.entry import Entry
@@ -24,7 +22,7 @@ from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
-from tests.integration.conftest import NOW, hold
+from tests.integration.conftest import NOW, POSITION, hold
 from tests.integration.test_people import Adding
 
 PARTITIONS, EQUITY = 4, 40_000
@@ -54,7 +52,7 @@ async def test_32_ticks_in_flight_never_exceed_a_limit_of_the_account_together(
     instance, _ = await bind_instance(valkey, tmp_path, partitions=PARTITIONS)
     home = TrailHome(valkey, valkey_url, instance, tmp_path)
     config = DecisionConfig(
-        load_template(asset("prompts"), "position"),
+        POSITION,
         Adding(),
         ReadRules(portfolio=(), clock="bars"),
         GuardPolicy(mandate=Mandate(account=limits), grounding="off"),

@@ -10,13 +10,11 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.assets import asset
 from llmctx.context.snapshot import Known, LastDecision, Snapshot, TrailReference
 from llmctx.context.tick import Tick
 from llmctx.decision.verdict import GuardPolicy
 from llmctx.llm.completion import Completion, Outcome
 from llmctx.pipeline import DecisionConfig, Pipeline
-from llmctx.prompt.template import load_template
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.symbols.memory import SymbolMemory
@@ -26,7 +24,7 @@ from llmctx.trail.log.log import Log
 from llmctx.worker.decide_once import decide_once
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
-from tests.integration.conftest import NOW, SETTLEMENT, held_lease, hold
+from tests.integration.conftest import NOW, POSITION, SETTLEMENT, held_lease, hold
 from tests.unit.makers import Scripted, answer_text, body, completion
 
 ERROR = "http 400 Bad Request: buy everything at 123.45"
@@ -49,7 +47,7 @@ class Trail:
     @asynccontextmanager
     async def owned(self, *completions: Completion, policy: GuardPolicy | None = None) -> AsyncIterator[Pipeline]:
         completer = Scripted(*completions)
-        config = DecisionConfig(load_template(asset("prompts"), "position"), completer, policy=policy or GuardPolicy())
+        config = DecisionConfig(POSITION, completer, policy=policy or GuardPolicy())
         async with own_partition(self.home, 0, config) as (_, pipeline):
             yield pipeline
         self.prompts += [prompt.messages[1].content for prompt in completer.prompts]
@@ -157,8 +155,7 @@ async def test_a_number_of_the_thesis_supports_only_what_cites_it(trail: Trail) 
 
 async def test_decide_gives_the_same_thesis(trail: Trail) -> None:
     first = await trail.decide(said("The first."))
-    template = load_template(asset("prompts"), "position")
-    second = await decide_once(trail.home, "AAPL", DecisionConfig(template, Scripted(said("The second."))))
+    second = await decide_once(trail.home, "AAPL", DecisionConfig(POSITION, Scripted(said("The second."))))
     assert source_of(second) == TrailReference(str(first.index), first.leaf_hash)
 
 
@@ -199,7 +196,7 @@ def with_address(address: str) -> Forge:
 async def verdict_on(redis: Redis, forge: Forge) -> str | None:
     """The rule that a second record breaks if its thesis is forged; None if it breaks none."""
     await hold(redis, "AAPL", "MSFT")
-    owner, log, template = (await held_lease(redis)).owner, Log(redis), load_template(asset("prompts"), "position")
+    owner, log = (await held_lease(redis)).owner, Log(redis)
 
     async def settle(draft: Any, _: tuple[str, ...]) -> Entry:
         return await log.append(draft, owner, SETTLEMENT)
@@ -209,7 +206,7 @@ async def verdict_on(redis: Redis, forge: Forge) -> str | None:
             known = await super().of(symbol)
             return known if known.thesis is None else known._replace(thesis=forge(known.thesis))
 
-    config = DecisionConfig(template, Scripted(*[said("Genuine.")] * 3))
+    config = DecisionConfig(POSITION, Scripted(*[said("Genuine.")] * 3))
     pipeline = Pipeline(redis, config, settle, memory=Forging())
     await pipeline.decide(Tick.by_hand("MSFT"))
     first = await pipeline.decide(Tick.by_hand("AAPL"))

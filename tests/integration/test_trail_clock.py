@@ -8,19 +8,17 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from llmctx.assets import asset
 from llmctx.context.read_rules import Clock, ReadRules
 from llmctx.context.tick import Tick
 from llmctx.errors import ClockError
 from llmctx.ops.keyspace import count_families
 from llmctx.pipeline import DecisionConfig
-from llmctx.prompt.template import load_template
 from llmctx.replay.verify import verify_log
 from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
 from llmctx.worker.partition import own_partition
-from tests.integration.conftest import SETTLEMENT, ByRules, decided, held_lease, hold, leaves, live
+from tests.integration.conftest import POSITION, SETTLEMENT, ByRules, decided, held_lease, hold, leaves, live
 from tests.integration.program import Program
 
 
@@ -37,8 +35,7 @@ class Trail:
         """Decide on AAPL once for each system:state, which is changed by the fields given, or missing (None)."""
         instance, _ = await bind_instance(self.redis, self.state_dir, partitions=partitions)
         home = TrailHome(self.redis, self.url, instance, self.state_dir)
-        template = load_template(asset("prompts"), "position")
-        config = DecisionConfig(template, ByRules(), ReadRules(clock=setting))
+        config = DecisionConfig(POSITION, ByRules(), ReadRules(clock=setting))
         async with own_partition(home, partition, config) as (_, pipeline):
             for state in states:
                 await self.redis.delete("system:state")

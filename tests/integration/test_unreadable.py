@@ -79,13 +79,6 @@ class Mixed(NamedTuple):
         return [index for index in range(len(self.entries)) if index not in self.why]
 
 
-def without_writer(fields: Fields) -> Fields:
-    """The entry as a version without writer keys wrote it."""
-    entry = restored(dict(fields), 0, 0)
-    leaf = {name: value for name, value in entry.record.items() if name != "enrolment"}
-    return stored(canonical.dumps(leaf), entry.pieces)
-
-
 async def rewrite(redis: Redis, entries: list[Fields]) -> None:
     """Replace the log, its tick map and symbol lists, as if nothing had been published."""
     stale = [LOG, "audit:{0}:ticks", "audit:{0}:durable", "audit:{0}:checkpoint", keys.decisions(0)]

@@ -112,8 +112,3 @@ class SectionRule(BaseModel):
     def first_seen(self) -> tuple[str, ...]:
         """The fields that hold when the bytes of the section were first seen."""
         return tuple(target for target, source in self.fields.items() if source.first_seen)
-
-    @property
-    def names_symbol(self) -> bool:
-        """Whether each symbol has its own value."""
-        return any("{symbol" in name for name in (self.key or "", self.field or ""))

@@ -16,9 +16,10 @@ from llmctx.trail.archive.records_file import ROW, RecordsFile, rows_of
 from llmctx.trail.export.reader import Part
 from llmctx.trail.log.entry import PIECES, Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
-from llmctx.trail.proof.checkpoint import Key, leading_notes
+from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.erasure import Erasure, erased_at
 from llmctx.trail.proof.merkle import leaf_hash
+from llmctx.trail.proof.notes import leading_notes
 from llmctx.trail.proof.rotation import key_chain
 
 if TYPE_CHECKING:

@@ -38,9 +38,10 @@ from llmctx.trail.log.leaf_schema import FaultError
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor
 from llmctx.trail.proof.base import open_by_any
-from llmctx.trail.proof.checkpoint import Key, join_notes, key_name_of, origin_of
+from llmctx.trail.proof.checkpoint import Key, key_name_of, origin_of
 from llmctx.trail.proof.key import SigningKey
 from llmctx.trail.proof.merkle import CompactRange, leaf_hash
+from llmctx.trail.proof.notes import join_notes
 from llmctx.trail.proof.writer import WriterKeys
 from llmctx.version import VERSION
 

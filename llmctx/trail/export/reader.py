@@ -10,9 +10,10 @@ from llmctx.errors import CheckpointError, ExportError
 from llmctx.trail.export.writer import FORMAT
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
-from llmctx.trail.proof.checkpoint import Key, leading_notes
+from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.erasure import Erasure, erased_at
 from llmctx.trail.proof.merkle import HASH_BYTES
+from llmctx.trail.proof.notes import leading_notes
 from llmctx.trail.proof.rotation import key_chain
 
 

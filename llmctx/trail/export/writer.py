@@ -16,8 +16,9 @@ from llmctx.trail.log.entry import Entry, named_blobs
 from llmctx.trail.log.packing import textual_pieces
 from llmctx.trail.log.people import EXPORTED, PERSON_ID, Rows
 from llmctx.trail.proof.anchor import Anchor
-from llmctx.trail.proof.checkpoint import Key, join_notes, read_note
+from llmctx.trail.proof.checkpoint import Key, read_note
 from llmctx.trail.proof.erasure import Erasure
+from llmctx.trail.proof.notes import join_notes
 
 FORMAT = "llmctx-export/1"
 

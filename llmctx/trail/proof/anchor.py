@@ -18,8 +18,8 @@ from typing import overload
 from llmctx.errors import AnchorBusyError, AnchorError, CheckpointError, ForkError
 from llmctx.killpoint import reached
 from llmctx.trail.disk import make_directory, sync_directory
-from llmctx.trail.proof.checkpoint import split_notes
 from llmctx.trail.proof.merkle import HASH_BYTES, CompactRange
+from llmctx.trail.proof.notes import split_notes
 
 _ZERO = bytes(HASH_BYTES)
 

@@ -13,10 +13,8 @@ Source: C2SP signed-note and tlog-checkpoint (c2sp.org). Any other form is refus
 """
 
 import base64
-import codecs
 import hashlib
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -36,10 +34,7 @@ _TIME = "time "
 LATE_SINCE = "late-since "
 """Prefix of the extension line with the time of the oldest record that waited too long for this checkpoint."""
 _PARTITIONS = "partitions "
-_TORN_BYTES = 1024
 _DASH = "\N{EM DASH} "
-_NOTE = re.compile(rb"(?:[^\n]+\n)+\n(?:\xe2\x80\x94 [^\n]+\n)+")
-_TORN = re.compile(rb"(?:[^\n]+\n)*(?:[^\n]*|\n[^\n]*)")
 
 
 def origin_of(instance: str, partition: int) -> str:
@@ -245,51 +240,3 @@ def _integer(text: str, what: str) -> int:
     if not re.fullmatch(r"0|[1-9][0-9]{0,15}", text) or int(text) > MAX_SAFE_INTEGER:
         raise CheckpointError(f"its {what} {text!r} is not a whole number below 2^53")
     return int(text)
-
-
-def join_notes(notes: Iterable[str]) -> bytes:
-    """Join signed notes with one blank line between them, as anchors and exports store them."""
-    return "\n".join(notes).encode()
-
-
-def leading_notes(raw: bytes) -> tuple[list[str], int]:
-    """The signed notes at the beginning of a file, up to the first damage, and how many bytes they take."""
-    notes: list[str] = []
-    end = at = 0
-    while (at > end or not notes) and (found := _NOTE.match(raw, at)):
-        try:
-            notes.append(found.group().decode())
-        except UnicodeDecodeError:
-            break
-        end = found.end()
-        at = end + raw.startswith(b"\n", end)
-    return notes, end
-
-
-def split_notes(raw: bytes) -> tuple[list[str], int]:
-    """The signed notes of a file, and how many bytes they take; the last note may be torn.
-
-    Raises CheckpointError if the file is damaged in any other way.
-    """
-    notes: list[str] = []
-    end = at = 0
-    while found := _NOTE.match(raw, at):
-        try:
-            notes.append(found.group().decode())
-        except UnicodeDecodeError as error:
-            raise CheckpointError(f"note {len(notes)} is not UTF-8") from error
-        end = found.end()
-        at = end + raw.startswith(b"\n", end)
-    separated = at > end or not notes
-    if end < len(raw) and not (separated and _TORN.fullmatch(raw, at) and _is_text(raw[at:])):
-        raise CheckpointError(f"the file of checkpoints is damaged after byte {end}, in note {len(notes)}")
-    return notes, end
-
-
-def _is_text(torn: bytes) -> bool:
-    """Whether this can be the beginning of a note; a power cut can leave zeros at its end."""
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(torn.rstrip(b"\0"))
-    except UnicodeDecodeError:
-        return False
-    return len(torn) <= _TORN_BYTES and not any(character < " " and character != "\n" for character in text)

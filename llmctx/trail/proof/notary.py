@@ -27,9 +27,10 @@ from llmctx.trail.log.lease import RECORD_FORMAT, SEE_REDIS, newest_format, redi
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.base import genuine_base, tree_of
-from llmctx.trail.proof.checkpoint import LATE_SINCE, Checkpoint, leading_notes, open_note, origin_of
+from llmctx.trail.proof.checkpoint import LATE_SINCE, Checkpoint, open_note, origin_of
 from llmctx.trail.proof.key import SigningKey
 from llmctx.trail.proof.merkle import CompactRange, root
+from llmctx.trail.proof.notes import leading_notes
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.proof.rotation import Rotation, rotation_of
 from llmctx.trail.proof.signed import SignedHashes

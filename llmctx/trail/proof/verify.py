@@ -7,13 +7,12 @@ record that cannot be read, with the leaf hash that is known of it.
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 
-from llmctx import canonical
-from llmctx.trail.log.entry import Entry, promised_pieces
-from llmctx.trail.log.leaf_schema import SAID, SETTLING, Fault, lost_range, read_leaf
-from llmctx.trail.log.unreadable import Unreadable
+from llmctx.trail.log.entry import Entry
+from llmctx.trail.log.leaf_schema import SAID, SETTLING, Fault, lost_range
 from llmctx.trail.proof.coverage import Coverage
 from llmctx.trail.proof.merkle import CompactRange
 from llmctx.trail.proof.receipt import HeldReceipts
+from llmctx.trail.proof.record_checks import check_evidence, check_form, not_read
 from llmctx.trail.proof.said import SaidCheck
 from llmctx.trail.proof.writer import WriterKeys
 
@@ -100,10 +99,10 @@ class Verifier:
         """The fault of the next record, None if it is good. After one of `unreadable` the check can go on."""
         if entry.index < self.size:
             return Fault(self.size, "contiguity", f"index {self.size}", f"index {entry.index}")
-        fault = _check_form(entry) if entry.index == self.size else self._bridge(entry)
+        fault = check_form(entry) if entry.index == self.size else self._bridge(entry)
         if (problem := entry.unreadable) is not None and entry.index == self.size:
-            return self._pass_over(entry, fault or _check_evidence(entry) or _not_read(entry.index, problem))
-        fault = fault or self._check_incident(entry) or self._check_ticks(entry) or _check_evidence(entry)
+            return self._pass_over(entry, fault or check_evidence(entry) or not_read(entry.index, problem))
+        fault = fault or self._check_incident(entry) or self._check_ticks(entry) or check_evidence(entry)
         fault = fault or self.said.check(entry)
         if fault is not None:
             return fault
@@ -142,7 +141,7 @@ class Verifier:
     def _bridge(self, entry: Entry) -> Fault | None:
         """A gap is a loss if the record after it is an incident that names it, and the leaf hashes are known."""
         first, last = self.size, entry.index - 1
-        named_range = None if _check_form(entry) else lost_range(entry.record)
+        named_range = None if check_form(entry) else lost_range(entry.record)
         if named_range is None:
             return Fault(first, "contiguity", f"index {first}", f"index {entry.index}")
         if named_range != (first, last):
@@ -189,14 +188,14 @@ class Verifier:
         if not 0 <= entry.index < self.trimmed or differs:
             expected = known.hex() if known else f"an index below {self.trimmed}"
             return Fault(max(0, entry.index), "kept", expected, entry.leaf_hash)
-        return None if entry.unreadable is not None else _check_form(entry) or _check_evidence(entry)
+        return None if entry.unreadable is not None else check_form(entry) or check_evidence(entry)
 
     def check_found(self, entry: Entry, lost: Mapping[int, bytes]) -> Fault | None:
         """The fault if a record that was found again differs from the one that was lost."""
         hashed = entry.digest
         if lost.get(entry.index) != hashed:
             return Fault(entry.index, "lost-hash", "the leaf hash of the lost record", hashed.hex())
-        return _check_form(entry) or _check_evidence(entry)
+        return check_form(entry) or check_evidence(entry)
 
     def check_map(self, tick_map: Mapping[str, int], size: int | None = None, *, said: bool = False) -> Fault | None:
         """The first fault of a map from ticks to indices, or from the ids of what others say.
@@ -268,33 +267,3 @@ class Verifier:
             if first != entry.index or ticks.count(tick) > 1:
                 return Fault(entry.index, "one-record-per-tick", f"tick {tick} only in record {first}", "it again")
         return None
-
-
-def _not_read(index: int, problem: Unreadable) -> Fault:
-    return Fault(index, "record-form", "a record that can be read", problem.why)
-
-
-def _check_form(entry: Entry) -> Fault | None:
-    found = read_leaf(entry.leaf, entry.index)
-    if isinstance(found, Fault):
-        problem = entry.unreadable
-        return found if problem is None or problem.has_leaf else _not_read(entry.index, problem)
-    entry.accept(found)
-    return None
-
-
-def _check_evidence(entry: Entry) -> Fault | None:
-    promised = promised_pieces(entry.record)
-    for piece in entry.erased:
-        del promised[piece]
-    if promised.keys() != entry.pieces.keys():
-        return Fault(entry.index, "evidence-pieces", _names(promised), _names(entry.pieces))
-    for piece, digest in promised.items():
-        found = canonical.sha256(entry.pieces[piece])
-        if found != digest:
-            return Fault(entry.index, f"evidence-digest of {piece}", digest, found)
-    return None
-
-
-def _names(pieces: Mapping[str, object]) -> str:
-    return ", ".join(sorted(pieces)) or "none"

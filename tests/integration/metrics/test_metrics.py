@@ -25,7 +25,6 @@ from tests.integration.program import Program, until
 
 RULES = ROOT / "docs" / "operations" / "alerts.yml"
 DASHBOARD = ROOT / "docs" / "operations" / "grafana.json"
-Has = Callable[[str], Awaitable[bool]]
 
 
 def expressions() -> list[str]:

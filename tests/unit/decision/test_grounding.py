@@ -1,4 +1,3 @@
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -118,9 +117,6 @@ def test_what_the_model_is_told_quotes_each_with_what_stands_there() -> None:
     assert '- "640" in reasoning: another value; position.stop_loss is 638.65' in told
     assert '- "655.20" in reasoning: no such path; position.x is not there' in told
     assert '- "655.20" in reasoning: no such price; position.take_profit is 658' in told
-
-
-ANY = st.decimals(allow_nan=True, allow_infinity=True) | st.integers() | st.just(10**308) | st.just(Decimal("1e-300"))
 
 
 @given(

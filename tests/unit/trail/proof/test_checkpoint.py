@@ -7,16 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmctx.errors import CheckpointError
-from llmctx.trail.proof.checkpoint import (
-    Checkpoint,
-    Key,
-    join_notes,
-    note_of,
-    open_note,
-    origin_of,
-    read_note,
-    split_notes,
-)
+from llmctx.trail.proof.checkpoint import Checkpoint, Key, note_of, open_note, origin_of, read_note
+from llmctx.trail.proof.notes import join_notes, split_notes
 
 # golang.org/x/mod/sumdb/note, example_test.go: the reference implementation of signed notes. Its text is no
 # checkpoint, so the signature alone is checked against it.
