@@ -4,8 +4,8 @@ A call reserves the most that it may use, in all scopes at once, and is then cou
 is never settled, because its worker died, stays until the day ends: the call may have been paid for.
 """
 
-import json
 import logging
+import re
 import uuid
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
@@ -19,7 +19,7 @@ from llmctx.errors import in_short
 from llmctx.functions import Argument, ServerFunction
 from llmctx.killpoint import reached
 from llmctx.llm.budget import BudgetTerms, Reserved, Spending
-from llmctx.llm.budget_limits import CallLimits
+from llmctx.llm.budget_limits import CallLimits, DailyBudget
 from llmctx.llm.completion import Completion
 from llmctx.prompt.render import Prompt
 from llmctx.schema import keys
@@ -32,6 +32,8 @@ _SETTLE = ServerFunction(_HERE / "settle_call.lua", after=(_HERE / "budget.lua",
 _PER_UNIT = Decimal(10**9)
 _DAY_MS = 86_400_000
 _REFUSED = "refused "
+_UNITS = ("calls", "tokens", "cost")
+_AMOUNT = re.compile(r"-?[0-9]{1,18}")
 
 
 class SharedBudget:
@@ -85,37 +87,50 @@ class SharedBudget:
 
 async def read_budget(redis: Redis) -> dict[str, Any] | None:
     """The limits, what was used and reserved of them today, and how many calls each has refused; None if no call was
-    asked for today.
+    asked for today. An amount is None where somebody else has written what is none.
 
     Raises redis.exceptions.RedisError if the server does not answer.
     """
     stored = cast("dict[bytes, bytes]", await redis.hgetall(keys.BUDGET))
-    found = {name.decode(): value.decode() for name, value in stored.items()}
+    found = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in stored.items()}
     day = await server_ms(redis) // _DAY_MS
     if found.get("day") != str(day):
         return None
+    used = {unit: _read_amount(unit, found.get(f"all {unit}", "0")) for unit in _UNITS}
+    refused = {
+        name.removeprefix(_REFUSED): _read_amount("calls", count)
+        for name, count in sorted(found.items())
+        if name.startswith(_REFUSED)
+    }
     return {
         "day": clock.iso(day * _DAY_MS)[:10],
-        "limits": json.loads(found.get("limits", "{}")),
-        "used": {
-            "calls": int(found.get("all calls", 0)),
-            "tokens": int(found.get("all tokens", 0)),
-            "cost": f"{_number('cost', found.get('all cost', '0')):f}",
-        },
+        "limits": _read_limits(found.get("limits", "{}")),
+        "used": used,
         "unsettled_calls": sum(name.startswith("call ") for name in found),
-        "refused": {
-            name.removeprefix(_REFUSED): int(count)
-            for name, count in sorted(found.items())
-            if name.startswith(_REFUSED)
-        },
+        "refused": {name: count for name, count in refused.items() if count is not None},
     }
+
+
+def _read_amount(unit: str, text: str) -> int | str | None:
+    """An amount as it is stored; None if somebody else has written what is none."""
+    if not _AMOUNT.fullmatch(text):
+        return None
+    return f"{_number(unit, text):f}" if unit == "cost" else int(text)
+
+
+def _read_limits(text: str) -> dict[str, Any]:
+    try:
+        return dict(DailyBudget.model_validate_json(text).model_dump(mode="json", exclude_none=True))
+    except ValueError:
+        return {}  # somebody else has written it
 
 
 def in_words(budget: dict[str, Any]) -> str:
     """What was used of a budget that was read, in words."""
     limits, used = budget["limits"], budget["used"]
-    parts = [f"{used[unit]} of {limits[unit]} {unit}" for unit in used if unit in limits]
-    return ", ".join(parts or [f"{used['calls']} calls, {used['tokens']} tokens"])
+    said = {unit: "unknown" if amount is None else amount for unit, amount in used.items()}
+    parts = [f"{said[unit]} of {limits[unit]} {unit}" for unit in said if unit in limits]
+    return ", ".join(parts or [f"{said['calls']} calls, {said['tokens']} tokens"])
 
 
 def _amounts(spending: Spending) -> tuple[int, int]:

@@ -27,7 +27,7 @@ from llmctx.replay.rerun import rebuild
 from llmctx.schema import keys
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry
-from llmctx.worker.budget import SharedBudget, read_budget
+from llmctx.worker.budget import SharedBudget, in_words, read_budget
 from tests.unit.makers import (
     Scripted,
     body,
@@ -215,3 +215,14 @@ def test_a_prompt_that_does_not_limit_its_answer_fits_a_budget_of_calls_alone() 
         check_answer_limit(unlimited, budget_of(settings(daily_budget={"tokens": 1}), NoEndpoint()))
     check_answer_limit(unlimited, budget_of(settings(daily_budget={"calls": 1}), NoEndpoint()))
     check_answer_limit(unlimited, budget_of(settings(daily_budget=None), NoEndpoint()))
+
+
+async def test_what_others_wrote_into_the_budget_is_unknown_and_the_rest_is_shown(redis: Redis) -> None:
+    assert isinstance(await budget_for(redis, calls=2).reserve("AAPL", PROMPT), Reserved)
+    await redis.hset(keys.BUDGET, mapping={"all tokens": "9" * 5000, "refused all calls": "x", b"\xff": b"\xff"})
+    found = await read_budget(redis)
+    assert found is not None
+    assert (found["used"], found["refused"]) == ({"calls": 1, "tokens": None, "cost": f"{MOST.cost:f}"}, {})
+    assert in_words(found) == "1 of 2 calls"
+    await redis.hset(keys.BUDGET, mapping={"all calls": "", "limits": "[" * 10_000})
+    assert in_words(await read_budget(redis) or {}) == "unknown calls, unknown tokens"

@@ -140,7 +140,8 @@ def _budget(found: dict[str, Any] | None) -> tuple[Metric, ...]:
     limit = GaugeMetricFamily("llmctx_budget_limit", "The daily budget.", labels=["unit"])
     refused = GaugeMetricFamily("llmctx_budget_refused_calls", "Calls not made today.", labels=["scope"])
     for unit, amount in ({} if found is None else found["used"]).items():
-        used.add_metric([unit], float(amount))
+        if amount is not None:
+            used.add_metric([unit], float(amount))
         if found is not None and unit in found["limits"]:
             limit.add_metric([unit], float(found["limits"][unit]))
     counts = Counter[str]()
