@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from llmctx import clock, log_context
 from llmctx.context.tick import Tick
@@ -118,7 +118,7 @@ class Settler:
         except (InstanceError, LeaseError, ForkError):
             raise
         except (RedisError, SnapshotError, TrailError, OSError) as error:
-            _log.warning(f"Redis does not answer ({_first_line(error)}); trying again")
+            _log.warning(f"{_trouble(error)}; trying again")
             await pause(_PAUSE_S)
 
     async def _drain(self) -> None:
@@ -136,7 +136,7 @@ class Settler:
         except (InstanceError, LeaseError, ForkError):
             raise
         except (RedisError, SnapshotError, TrailError, OSError) as error:
-            _log.warning(f"Redis does not answer ({_first_line(error)}); unread ticks stay in the stream")
+            _log.warning(f"{_trouble(error)}; unread ticks stay in the stream")
         await self._finish()
         for _ in range(MAX_ATTEMPTS):
             if not self._reread or self._tasks:
@@ -291,3 +291,8 @@ class Settler:
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
+
+
+def _trouble(error: Exception) -> str:
+    is_reply = isinstance(error, ResponseError) or isinstance(error.__cause__, ResponseError)
+    return f"{'Redis refused a command' if is_reply else 'Redis does not answer'} ({_first_line(error)})"
