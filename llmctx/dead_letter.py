@@ -53,9 +53,9 @@ class DeadLetter(NamedTuple):
             if (value := getattr(verdict, name)) is not None:
                 said[name] = value
         position: dict[str, Any] = {}
-        with contextlib.suppress(Exception):  # the execution side wants it, but the verdict stands without it
-            held = None if self.package is None else self.package.position
-            position = {} if held is None else {"position": _plainly(held)}
+        if self.package is not None:
+            with contextlib.suppress(Exception):  # the execution side wants it, but the verdict stands without it
+                position["position"] = _plainly(self.package.position)
         return plain_draft("dead_letter", self.tick, said, self.metadata, **position)
 
 

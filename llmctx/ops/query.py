@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from llmctx import clock
 from llmctx.assets import asset
 from llmctx.errors import ExportError, QueryError
+from llmctx.trail.archive.manifest import unrevised
 from llmctx.trail.archive.place import open_place
 from llmctx.trail.source.copies import is_copy
 
@@ -31,7 +32,6 @@ MOVES_VIEWS, BARS_VIEWS = QUERIES / "views-moves.sql", QUERIES / "views-bars.sql
 HISTORY_VIEWS = QUERIES / "views-history.sql"
 """The views over the live history in an archive."""
 _NAME = re.compile("[a-z][a-z0-9_]*")
-_REVISION = re.compile(r"-e\d+$")
 _GLOB = re.compile(r"([*?\[])")
 _ALLOWED = ("SELECT", "SET", "CREATE")
 """The kinds of statements that change nothing outside the query's own memory."""
@@ -189,7 +189,7 @@ def _views(directory: Path) -> list[Path]:
     """The files of views over what a folder holds."""
     if (directory / "manifest.json").is_file():
         return [VIEWS, MOVES_VIEWS]
-    segments = Counter(path.with_name(_REVISION.sub("", path.stem)) for path in directory.glob("[0-9]*/*.parquet"))
+    segments = Counter(path.with_name(unrevised(path.stem)) for path in directory.glob("[0-9]*/*.parquet"))
     if not segments:
         raise ExportError(
             f"{directory} is not an export or an archive.", "Name what `llmctx export` or `llmctx archive` made."

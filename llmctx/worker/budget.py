@@ -87,7 +87,7 @@ class SharedBudget:
 
 async def read_budget(redis: Redis) -> dict[str, Any] | None:
     """The limits, what was used and reserved of them today, and how many calls each has refused; None if no call was
-    asked for today. An amount is None where somebody else has written what is none.
+    asked for today. An amount that is not a number is None: somebody else has written it.
 
     Raises redis.exceptions.RedisError if the server does not answer.
     """
@@ -112,7 +112,7 @@ async def read_budget(redis: Redis) -> dict[str, Any] | None:
 
 
 def _read_amount(unit: str, text: str) -> int | str | None:
-    """An amount as it is stored; None if somebody else has written what is none."""
+    """An amount as it is stored; None if it is not a number, because somebody else has written it."""
     if not _AMOUNT.fullmatch(text):
         return None
     return f"{_number(unit, text):f}" if unit == "cost" else int(text)

@@ -8,6 +8,7 @@ recorded in the order in which they were reported.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -25,7 +26,7 @@ from llmctx.statement import about, compose_effect, is_same_effect
 from llmctx.trail.log.entry import Entry, parse_address
 from llmctx.trail.log.lease import is_server_trouble
 from llmctx.worker.owner import Owner
-from llmctx.worker.unusable import settle_unusable
+from llmctx.worker.unusable import or_pending, settle_unusable
 
 _log = logging.getLogger(__name__)
 
@@ -185,13 +186,9 @@ class EffectRecorder:
         """Record an effect that cannot be recorded as one."""
         reason = f"effect entry {entry_id}: the field {found.field} cannot be used: {found.why}"
         incident = {"what": "effect", "entry": entry_id, "field": found.field, "said": found.said}
-        try:
-            entry = await settle_unusable(
-                self._owner, "incident", None, reason, entry_id, stream=self._key, incident=incident
-            )
-        except Exception as error:
-            if is_server_trouble(error):
-                raise
-            _log.error(f"Effect {entry_id} cannot be recorded and stays pending: {in_short(error)} ({reason})")
-        else:
+        settle = partial(
+            settle_unusable, self._owner, "incident", None, reason, entry_id, stream=self._key, incident=incident
+        )
+        entry = await or_pending(settle, f"Effect {entry_id} ({reason})")
+        if entry is not None:
             self._on_entry(entry)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
@@ -26,14 +27,13 @@ from llmctx.pipeline import Pipeline
 from llmctx.schema import keys
 from llmctx.tasks import end, pause
 from llmctx.trail.log.entry import Entry
-from llmctx.trail.log.lease import is_server_trouble
 from llmctx.worker.balancing import set_when_either
 from llmctx.worker.confirmation import confirm
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.owner import Owner
 from llmctx.worker.queue import Batch, TickQueue, order
 from llmctx.worker.ticks import Delivery, TickStream
-from llmctx.worker.unusable import settle_dead_letter, settle_unusable
+from llmctx.worker.unusable import or_pending, settle_dead_letter, settle_unusable
 
 _log = logging.getLogger(__name__)
 
@@ -269,24 +269,19 @@ class Settler:
         )
 
     async def _settle_unusable(self, delivery: Delivery) -> None:
+        entry = await or_pending(partial(self._record, delivery), f"Tick entry {delivery.entry_id}")
+        if entry is not None:
+            self._on_entry(entry)
+
+    async def _record(self, delivery: Delivery) -> Entry:
         """Record a malformed tick entry; a dead letter with a symbol carries the guardrails' verdict."""
         tick, entry_id = None, delivery.entry_id
         if delivery.tick_id:
             tick = Tick.model_construct(id=delivery.tick_id, symbol=delivery.symbol, cause="unknown")
-        try:
-            if tick is not None and delivery.symbol:
-                metadata = await self._owner.metadata()
-                entry = await settle_dead_letter(
-                    self._owner, self._pipeline, tick, delivery.problem, metadata, (entry_id,)
-                )
-            else:
-                entry = await settle_unusable(self._owner, delivery.kind, tick, delivery.problem, entry_id)
-        except Exception as error:
-            if is_server_trouble(error):
-                raise
-            _log.error(f"Tick entry {entry_id} cannot be recorded and stays pending: {in_short(error)}")
-        else:
-            self._on_entry(entry)
+        if tick is None or not delivery.symbol:
+            return await settle_unusable(self._owner, delivery.kind, tick, delivery.problem, entry_id)
+        metadata = await self._owner.metadata()
+        return await settle_dead_letter(self._owner, self._pipeline, tick, delivery.problem, metadata, (entry_id,))
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """What cannot be decided or used ends in a record all the same, if need be in a leaf of last resort."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from llmctx.context.tick import Tick
@@ -13,6 +14,20 @@ from llmctx.trail.log.lease import is_server_trouble
 from llmctx.worker.owner import Owner
 
 _log = logging.getLogger(__name__)
+
+
+async def or_pending(settle: Callable[[], Awaitable[Entry]], what: str) -> Entry | None:
+    """The record of an entry; None if it cannot be recorded, and then it stays pending.
+
+    Raises LeaseError if another owner has the partition now, TrailError if the server does not answer.
+    """
+    try:
+        return await settle()
+    except Exception as error:
+        if is_server_trouble(error):
+            raise
+        _log.error(f"{what} cannot be recorded and stays pending: {in_short(error)}")
+        return None
 
 
 async def settle_unusable(

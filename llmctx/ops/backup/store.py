@@ -5,7 +5,6 @@ back, and its manifest is stored last; only then are older backups rotated out, 
 manifest is no backup.
 """
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from llmctx.ops.backup.manifest import BAD, FILE, NAME, Backup, find_backup, fol
 from llmctx.ops.backup.rotation import kept_times, locked, rotate
 from llmctx.private_files import FILE_MODE
 from llmctx.trail.archive.object_place import ObjectPlace
-from llmctx.trail.archive.place import is_address
+from llmctx.trail.archive.place import digest_of, is_address
 
 _OUTGOING = "outgoing"
 _DAY_MS = 86_400_000
@@ -110,10 +109,7 @@ class ObjectBackups:
         for file in backup.manifest.files:
             stored = f"{name}/{file.name}{SUFFIX}"
             self._place.upload(stored, backup.folder / f"{file.name}{SUFFIX}")
-            digest = hashlib.sha256()
-            for chunk in self._place.chunks(stored):
-                digest.update(chunk)
-            if digest.hexdigest() != file.stored_sha256:
+            if digest_of(self._place.chunks(stored)) != file.stored_sha256:
                 raise BackupError(f"{stored} in {self._place.name} is not what was written.", "Run it again.")
             reached("uploaded")
         if not self._place.put(f"{name}/{FILE}", (backup.folder / FILE).read_bytes()):

@@ -8,9 +8,8 @@ Old and new file lie on this disk meanwhile, without a name, so that a kill leav
 is a row group at a time.
 """
 
-import hashlib
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import zip_longest
 from typing import Any, BinaryIO, NamedTuple
@@ -18,13 +17,11 @@ from typing import Any, BinaryIO, NamedTuple
 from llmctx import canonical, clock
 from llmctx.errors import ArchiveError
 from llmctx.trail.archive.columns import EVIDENCE, arrow
-from llmctx.trail.archive.manifest import Manifest, StoredFile, revised
-from llmctx.trail.archive.place import Place
+from llmctx.trail.archive.manifest import Manifest, StoredFile, revised, unrevised
+from llmctx.trail.archive.place import CHUNK_BYTES, Place, digest_of
 from llmctx.trail.archive.writer import open_parquet
 from llmctx.trail.log.entry import PIECES
 from llmctx.trail.proof.erasure import Erasure
-
-_CHUNK_BYTES = 1 << 20
 
 IsHeld = Callable[[str | None, int | None], bool]
 """Whether the record of a symbol and a time is held."""
@@ -86,7 +83,7 @@ class SegmentEraser:
     def _fetch(self, old: BinaryIO) -> None:
         """Copy the segment's records into a file."""
         stored = self._segment.records
-        if _digest(self._place.chunks(stored.name), old) != stored.sha256:
+        if digest_of(self._place.chunks(stored.name), old) != stored.sha256:
             raise ArchiveError(
                 f"{stored.name} in {self._place.name} is not what its manifest says.",
                 f"Nothing was erased: `llmctx verify --from {self._place.name}`.",
@@ -95,13 +92,13 @@ class SegmentEraser:
 
     def _store(self, old: BinaryIO, new: BinaryIO, pieces: Sequence[str], is_held: IsHeld) -> StoredFile:
         """Store the new file, and prove what the place gives back."""
-        stem = self._segment.records.name.removesuffix(".parquet").removesuffix(revised(self._revision - 1))
-        name, size_bytes = f"{stem}{revised(self._revision)}.parquet", new.tell()
+        stem = self._segment.records.name.removesuffix(".parquet")
+        name, size_bytes = f"{unrevised(stem)}{revised(self._revision)}.parquet", new.tell()
         new.seek(0)
-        digest = _digest(iter(partial(new.read, _CHUNK_BYTES), b""))
+        digest = digest_of(iter(partial(new.read, CHUNK_BYTES), b""))
         new.seek(0)
         self._place.put(name, new)
-        if _digest(self._place.chunks(name)) != digest or not _is_rewritten(old, new, pieces, is_held):
+        if digest_of(self._place.chunks(name)) != digest or not _is_rewritten(old, new, pieces, is_held):
             raise ArchiveError(f"{name} in {self._place.name} is not what was written.", "Run it again.", exit_code=1)
         return StoredFile(name=name, size_bytes=size_bytes, sha256=digest)
 
@@ -119,16 +116,6 @@ class SegmentEraser:
         """The names of this segment's files."""
         mark = f"{self._segment.first:012d}"
         return [name for name in self._place.names(str(self._segment.partition)) if mark in name.rpartition("/")[2]]
-
-
-def _digest(chunks: Iterable[bytes], copy: BinaryIO | None = None) -> str:
-    """The digest of what comes in chunks, which are copied into a file on the way."""
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-        if copy is not None:
-            copy.write(chunk)
-    return digest.hexdigest()
 
 
 def _groups(file: BinaryIO) -> Iterator[Any]:

@@ -10,6 +10,7 @@ FIRST has twelve digits. Segments follow each other without a gap: a segment end
 the next one begins there. No name is written twice, so a range cannot be archived in two ways.
 """
 
+import re
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -23,6 +24,7 @@ Format = Literal["llmctx-archive/1"]
 FORMAT: Format = "llmctx-archive/1"
 SUFFIX = ".json"
 _DIGITS = 12
+_REVISION = re.compile(r"-e\d+$")
 
 
 class StoredFile(BaseModel):
@@ -148,6 +150,11 @@ def manifest_name(partition: int, first: int, revision: int = 0) -> str:
 def revised(revision: int) -> str:
     """What the names of a segment's files end with, before their suffix, after so many erasures."""
     return f"-e{revision}" if revision else ""
+
+
+def unrevised(stem: str) -> str:
+    """The name of a segment's file, without its suffix, as it was before any erasure."""
+    return _REVISION.sub("", stem)
 
 
 def notes_name(partition: int, first: int) -> str:

@@ -56,7 +56,7 @@ class ObjectPlace:
         return is_new
 
     def read(self, name: str) -> bytes | None:
-        """The content of an object, None if there is none."""
+        """The content of an object; None if it does not exist."""
         import obstore  # noqa: PLC0415  an optional extra
 
         try:

@@ -1,11 +1,12 @@
 """Where an archive lies: a local folder, or an object store through obstore. Nothing there is ever written twice."""
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -19,7 +20,8 @@ from llmctx.trail.disk import sync_directory
 
 _URL = re.compile(r"[a-z][a-z0-9]*://")
 _DRAFT = ".part"
-_CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 20
+"""How much of a file of any size is in memory at a time."""
 _DAY_MS = 86_400_000
 
 
@@ -34,11 +36,11 @@ class Place(Protocol):
         ...
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file, None if there is none."""
+        """The content of a file; None if it does not exist."""
         ...
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """The content of a file of any size, piece by piece; ArchiveError if there is none."""
+        """The content of a file of any size, piece by piece. Raises ArchiveError if it does not exist."""
         ...
 
     def names(self, folder: str) -> list[str]:
@@ -66,6 +68,16 @@ def open_place(where: str, retain_until_ms: int | None = None) -> Place:
 def is_address(where: str) -> bool:
     """Whether a text is the address of an object store, not a local path."""
     return _URL.match(where) is not None and not where.startswith("file://")
+
+
+def digest_of(chunks: Iterable[bytes], copy: BinaryIO | None = None) -> str:
+    """The SHA-256 in hex of what comes in chunks, which are copied into a file on the way."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+        if copy is not None:
+            copy.write(chunk)
+    return digest.hexdigest()
 
 
 class FolderPlace:
@@ -113,7 +125,7 @@ class FolderPlace:
         """The content of a file of any size, piece by piece."""
         try:
             with (self._folder / name).open("rb") as file:
-                while chunk := file.read(_CHUNK_BYTES):
+                while chunk := file.read(CHUNK_BYTES):
                     yield chunk
         except OSError as error:
             raise ArchiveError(f"{self._folder / name} could not be read: {error}.", "See its permissions.") from error
@@ -156,6 +168,6 @@ def _write_synced(path: Path, content: bytes | BinaryIO) -> None:
         if isinstance(content, bytes):
             opened.write(content)
         else:
-            shutil.copyfileobj(content, opened, _CHUNK_BYTES)
+            shutil.copyfileobj(content, opened, CHUNK_BYTES)
         opened.flush()
         os.fsync(opened.fileno())

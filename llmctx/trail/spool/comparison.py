@@ -128,7 +128,7 @@ class Comparison:
         back = [self._placed(index) for index in self._spool.indices(walked.start, end) if index not in walked.good]
         keep = sorted(walked.good)
         await rebuild(self._redis, log, owner, walked.start, walked.seen, keep, [*back, *incidents])
-        for placed in back:
+        for placed in [each for each in back if each.at < walked.end]:  # the rest is refilled
             await put_back(self._redis, log, self._spooled_entry(placed.at), owner)
         _log.error(
             f"The log of partition {log.partition} was rebuilt: {len(walked.foreign)} foreign entries are out of it, "
