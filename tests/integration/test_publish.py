@@ -24,7 +24,7 @@ from llmctx.trail.log.log import Log, Settlement
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from llmctx.worker.publish import Publisher
-from tests.conftest import free_port
+from tests.conftest import free_port, present
 from tests.integration.conftest import SETTLEMENT, decided, draft, held_lease, hold
 
 SYMBOLS = ("AAPL", "MSFT", "AIG")
@@ -201,8 +201,7 @@ async def test_an_older_decision_does_not_replace_the_latest(redis: Redis, owner
     entries = await record(redis, owner, 4)
     await publisher().resume()
     await publisher()._publish(entries[0])
-    thesis = await latest(redis, "AAPL")
-    assert thesis is not None
+    thesis = present(await latest(redis, "AAPL"))
     assert thesis.address == "3"
 
 
@@ -227,8 +226,7 @@ async def test_a_tick_without_a_position_is_published_with_the_action_none_and_i
     await Log(redis).advance(1, owner)
     await publisher().publish(entry)
     assert await published(redis) == [0]
-    told = await latest(redis, "AAPL")
-    assert told is not None
+    told = present(await latest(redis, "AAPL"))
     assert (told.kind, told.tick, told.action, told.reason) == (kind, "t", "none", "no such key")
     assert thesis_of(entry, 1) is None
 
