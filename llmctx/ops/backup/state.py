@@ -19,7 +19,7 @@ from llmctx.trail.log.instance import Instance, read_state_instance
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.key import public_file
 from llmctx.trail.proof.merkle import HASH_BYTES
-from llmctx.trail.proof.roster import roster_file
+from llmctx.trail.proof.writers_file import roster_file
 from llmctx.trail.spool.spool import spool_directory
 
 
