@@ -31,7 +31,7 @@ _SAME = Decimal("1e-18")
 
 
 class Node(NamedTuple):
-    """A formula, or a part of one."""
+    """A formula or a part of one."""
 
     op: str
     """path, literal, + - * /, abs or neg."""
@@ -40,9 +40,9 @@ class Node(NamedTuple):
     right: "Node | None" = None
     """The second operand of + - * /."""
     path: str = ""
-    """The path, if it is one."""
+    """The path, if the node is one."""
     value: Decimal = Decimal(0)
-    """The value, if it is a literal."""
+    """The value, if the node is a literal."""
 
     def paths(self) -> list[str]:
         """Its paths in order, repeated ones included."""

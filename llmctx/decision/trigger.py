@@ -1,6 +1,6 @@
-"""When a tick deserves a call of the model: rules over its package and what was seen when the model was last asked.
+"""When a tick is worth a call of the model: rules that compare its package with that of the last call.
 
-The guardrails judge every tick, whether the model is asked or not: a breached stop is obeyed either way.
+The guardrails judge every tick, whether the model is asked or not, so a breached stop always has its effect.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,25 +19,25 @@ ALWAYS_ASKED = frozenset({"manual", "price_confirmed"})
 """The causes of ticks that a person raises."""
 _MINUTE_MS = 60_000
 _OWN_WORDS = ("thesis", "memory")
-"""Sections that change because of what was decided."""
+"""Sections that change because of decisions."""
 _TELLS_TIME = "hh:mm:ss"
 
 
 class TriggerPolicy(BaseModel):
-    """What makes a tick worth a call; one reason is enough. A position that is new or was resized always is."""
+    """What makes a tick worth a call; one reason is enough. A new or resized position always is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     new_signal: bool = False
-    """A signal that was not there, or is newer."""
+    """A signal that is new or newer."""
     fresh_news: bool = False
-    """A headline that was not there."""
+    """A headline that is new."""
     near_level_pct: Setting | None = Field(None, gt=0, le=100)
     """The price comes within so many percent of stop or target; while it stays there, only if it comes nearer."""
     move_pct: Setting | None = Field(None, gt=0, le=1000)
     """The price has moved by so many percent."""
     every_minutes: int | None = Field(None, ge=1)
-    """So many minutes have passed."""
+    """So many minutes have passed since the last call."""
     changed: bool = False
     """Anything in the package differs, apart from times."""
 
@@ -49,7 +49,7 @@ class TriggerPolicy(BaseModel):
 
 
 class Seen(NamedTuple):
-    """What a package showed, as far as a trigger compares it."""
+    """What a package showed, reduced to what a trigger compares."""
 
     as_of_ms: int
     """Its time, in milliseconds."""
@@ -66,7 +66,7 @@ class Seen(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What one rule says."""
+    """The result of one rule."""
 
     due: bool
     """Whether it is a reason for a call."""
@@ -75,7 +75,7 @@ class Answer(NamedTuple):
 
 
 def seen_in(package: Package) -> Seen:
-    """What a package shows; it must have a position and a price."""
+    """The comparable part of a package; it must have a position and a price."""
     position, sentiment = package.position, package.sections["sentiment"].value
     signals = {
         (name, section.value.timestamp)

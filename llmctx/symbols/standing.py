@@ -1,6 +1,6 @@
 """The decision that stands for a symbol while the model is not asked again, and what its package showed.
 
-It is kept in the owner's process and read from its own trail, like everything else that is known of a symbol.
+It is kept in the owner's process and read from its own trail, like everything else known about a symbol.
 """
 
 import logging
@@ -66,7 +66,7 @@ class StandingDecisions:
             return None
         standing = await self.of(package.symbol)
         if standing is None or standing.decision.action == Action.EXIT:
-            return None  # while the position still stands, a hold must not follow upon its exit
+            return None  # while the position is open, a hold must not follow its exit
         try:
             why = reason_not_to_ask(policy, package, standing.seen)
         except Exception as error:  # noqa: BLE001  whatever a rule does, the model can be asked

@@ -87,7 +87,7 @@ class MemoryWatch:
         try:
             cursor, count, size = await _SAMPLE(self._redis, [], [self._cursor, _SAMPLE_KEYS])
         except (ServerError, OutOfMemoryError):
-            # Nobody has loaded the function yet, and a full server takes none: nothing is known to expire.
+            # Nobody has loaded the function yet, and a full server refuses it: assume that nothing expires.
             cursor = count = size = 0
         counted, summed = self._passes[-1]
         self._passes[-1] = (counted + count, summed + size)

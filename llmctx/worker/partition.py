@@ -1,4 +1,4 @@
-"""One partition: own it, and serve it for as long as it is ours."""
+"""One partition: own it, and serve it as long as it is ours."""
 
 import asyncio
 import logging
@@ -41,9 +41,9 @@ class Admission(NamedTuple):
     """What decides whether a partition is held and its ticks are taken; one for all partitions of a process."""
 
     memory: MemoryWatch
-    """Whether the server has memory for more decisions; whoever made it runs it."""
+    """Whether the server has memory for more decisions; run by its creator."""
     balancer: Balancer
-    """Whether this worker should hold one more partition; whoever made it runs it."""
+    """Whether this worker should hold one more partition; run by its creator."""
 
 
 @asynccontextmanager
@@ -92,9 +92,8 @@ async def serve_partition(
 ) -> None:
     """Serve a partition until `stop` is set: wait for it, own it, and wait again once it is lost or handed over.
 
-    With a `service` its start and its end are notices.
-
-    Raises InstanceError if the server comes back as another one, ForkError if it contradicts spool or anchor.
+    With a `service`, notices record its start and its end. Raises InstanceError if the server comes back as another
+    one, ForkError if it contradicts spool or anchor.
     """
     waiting = _LeaseWait(partition)
     async with _admission_for(home, admission) as (memory, balancer):
@@ -168,7 +167,7 @@ class _LeaseWait:
 
 @asynccontextmanager
 async def _admission_for(home: TrailHome, given: Admission | None) -> AsyncIterator[Admission]:
-    """The given admission; without one, a memory watch that runs meanwhile and a share of every partition."""
+    """The given admission, or by default a memory watch that runs meanwhile and a share of every partition."""
     if given is not None:
         yield given
         return

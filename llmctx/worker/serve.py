@@ -25,7 +25,7 @@ _GC_THRESHOLDS = (50_000, 20, 100)
 
 
 class ServeOptions(NamedTuple):
-    """What a service does beside settling ticks, and how much at once."""
+    """What a service does besides settling ticks, and how much at once."""
 
     concurrency: int = 32
     """How many symbols of a partition are decided at the same time."""
@@ -34,9 +34,9 @@ class ServeOptions(NamedTuple):
     notary: bool = True
     """Whether to sign checkpoints."""
     service: Service | None = None
-    """What is said of it in notices at its start and its end; None: nothing."""
+    """The service as its start and stop notices describe it; None for no notices."""
     tune_gc: bool = False
-    """Whether to tune Python's garbage collector (see `tune_gc`); leave it off inside somebody else's process."""
+    """Whether to tune Python's garbage collector (see `tune_gc`); leave it off inside another application's process."""
 
 
 async def serve(
@@ -47,11 +47,10 @@ async def serve(
     *,
     on_entry: Callable[[Entry], None] = lambda _: None,
 ) -> None:
-    """Serve every partition until `stop` is set; then settle what was raised before it, and sign that.
+    """Serve every partition until `stop` is set; then settle the ticks raised before it, and sign them.
 
-    `on_entry` is called with each record.
-
-    Raises what a partition or the notary ends with: InstanceError, ForkError, ServerError, KeyFileError.
+    `on_entry` is called with each record. Raises whatever ends a partition or the notary: InstanceError, ForkError,
+    ServerError, KeyFileError.
     """
     on_entry = _watched(on_entry)
     if options.tune_gc:
@@ -92,7 +91,7 @@ async def serve(
 
 
 async def _sign(home: TrailHome, settled: asyncio.Event) -> None:
-    """Sign checkpoints, unless somebody else has the instance key: records are the worker's, whoever signs them."""
+    """Sign checkpoints, unless another process has the instance key; the worker records whoever signs."""
     if has_public_key_alone(home.state_dir, home.instance.id):
         _log.warning(
             f"{home.state_dir} has the public key of the instance alone, so no checkpoint is signed here. Run `llmctx "

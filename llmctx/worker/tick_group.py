@@ -1,4 +1,4 @@
-"""What an owner puts right in the streams that it reads as a consumer group.
+"""What an owner repairs in the streams that it reads as a consumer group.
 
 Whoever may write there can move the group, read in its name, or use up the ids.
 """
@@ -17,7 +17,7 @@ from llmctx.trail.log.lease import HELD, lease_key, redis_errors
 _log = logging.getLogger(__name__)
 
 CONSUMER = "owner"
-"""One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
+"""One name for every owner of the partition: a new owner finds the old one's pending entries under it."""
 _PAGE = 500
 _MAX_AHEAD_MS = 86_400_000
 _RENUMBER = ServerFunction(Path(__file__).with_name("renumber.lua"), after=[HELD])
@@ -44,7 +44,7 @@ async def recover(redis: Redis, stream: str) -> None:
 
 
 async def _take_back(redis: Redis, stream: str, other: bytes) -> None:
-    """Take entries that were given to another consumer, some at a time."""
+    """Take over entries that were given to another consumer, in batches."""
     found = await redis.xpending_range(stream, keys.DECIDERS, "-", "+", _PAGE, consumername=other)
     ids: list[Any] = [each["message_id"] for each in found]
     if ids:
@@ -57,7 +57,8 @@ async def _take_back(redis: Redis, stream: str, other: bytes) -> None:
 
 
 async def renumber(redis: Redis, partition: int, owner: str) -> None:
-    """Give ticks and effects whose ids lie in the future other ids: after the last possible one nobody could add any.
+    """Give ticks and effects with ids in the future other ids, because after the last possible one nobody could add
+    any.
 
     `owner` must hold the lease. Raises TrailError if the server does not answer.
     """

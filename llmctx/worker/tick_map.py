@@ -1,4 +1,4 @@
-"""The maps from ticks and ids to records, held against the records: a tick is settled only if its record says so."""
+"""The maps from ticks and ids to records, checked against the records: a tick is settled only if its record says so."""
 
 import asyncio
 import logging
@@ -31,8 +31,10 @@ class TickMap:
     def __init__(
         self, redis: Redis, log: Log, owner: str, is_genuine: Callable[[Entry], bool], archived: ArchivedTicks
     ) -> None:
-        """`owner` must hold the lease; without it nothing is repaired. `is_genuine` tells whether a record read from
-        the log is the one that was recorded there, and `archived` what those settled that are not in the log any more.
+        """`owner` must hold the lease; without it nothing is repaired.
+
+        `is_genuine` tells whether a record read from the log is the one recorded there, and `archived` what was settled
+        by records no longer in the log.
         """
         self._redis = redis
         self._log = log
@@ -40,13 +42,13 @@ class TickMap:
         self._is_genuine = is_genuine
         self._archived = archived
         self._key = log.key(self.name)
-        # Dropping the oldest entry of a plain dict takes the longer the more were dropped before it.
+        # Dropping the oldest entry of a plain dict takes longer the more were dropped before.
         self._own: OrderedDict[str, int] = OrderedDict()
         self._recent: dict[str, int] | None = None
 
     @staticmethod
     def ids(entry: Entry) -> list[str]:
-        """What a record has in this map."""
+        """A record's keys in this map."""
         return entry.ticks
 
     async def is_archived(self, tick: str, index: int) -> bool:
@@ -57,7 +59,7 @@ class TickMap:
         return await self._archived.settled(tick, index)
 
     def add(self, entry: Entry) -> None:
-        """Remember the ticks of a record that has just been settled: it is in the spool, whatever a server says."""
+        """Remember the ticks of a record just settled: it is in the spool, whatever a server says."""
         for tick in self.ids(entry):
             self._own[tick] = entry.index
         while len(self._own) > _MAX_REMEMBERED:
@@ -71,11 +73,9 @@ class TickMap:
     async def settled(self, tick_ids: Collection[str]) -> set[str]:
         """The ticks that a record settles.
 
-        An entry that no record bears out is removed or corrected, and one that is missing for a tick of the newest
-        records is put back; both are logged and counted. Without one this takes one round trip, and one for each tick
-        that is settled.
-
-        Raises LeaseError or TrailError if it cannot be repaired.
+        An entry that no record supports is removed or corrected, and a missing one is restored if a tick of the newest
+        records needs it; both are logged and counted. Without repairs this takes one round trip, plus one for each
+        settled tick. Raises LeaseError or TrailError if the map cannot be repaired.
         """
         mapped, recent = await self._mapped(tick_ids), await self._recently()
         own = {tick: self._own[tick] for tick in tick_ids if tick in self._own}
@@ -144,7 +144,7 @@ class TickMap:
 
 
 class IdMap(TickMap):
-    """The same for the ids of what others say of a decision."""
+    """The same for the ids of effects and people's statements."""
 
     name = "effects"
 

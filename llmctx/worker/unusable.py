@@ -1,4 +1,4 @@
-"""What cannot be decided or used ends in a record all the same, if need be in a leaf of last resort."""
+"""Ticks and entries that cannot be decided or used still end in a record, if necessary in a leaf of last resort."""
 
 import logging
 from collections.abc import Awaitable, Callable
