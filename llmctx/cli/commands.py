@@ -7,9 +7,9 @@ class Command(NamedTuple):
     """One command: the function `name` in the module `llmctx.cli.TASK.NAME`."""
 
     name: str
-    """What one types."""
+    """The name typed on the command line."""
     task: str
-    """The folder it lives in, and the heading it stands under."""
+    """Its folder, which is also its heading in the help."""
     summary: str
     """One line for `llmctx --help`: the first line of the command's docstring."""
 

@@ -1,4 +1,4 @@
-"""What `llmctx schema settings` says of each setting."""
+"""The descriptions of settings that `llmctx schema settings` prints."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,13 +15,13 @@ class Described(NamedTuple):
     variable: str
     """Its environment variable; a table ends in __..."""
     default: str
-    """What holds without it; "" for nothing."""
+    """Its default; "" for none."""
     says: str
-    """What it is."""
+    """Its description."""
 
 
 def described() -> Iterator[Described]:
-    """Every setting; of a table that stands in several places the fields are described at the first."""
+    """Every setting; a table that occurs in several places is described at the first."""
     places: dict[type[BaseModel], str] = {}
     for each in all_variables():
         prefix = each.name.removesuffix(each.field.upper())

@@ -68,7 +68,7 @@ def _print_family(family: "Family", key: str, as_json: bool) -> None:
 
 
 def _example(family: "Family", key: str) -> tuple[str, Any]:
-    """A key of the family and a value for it, of the present time, so that it is fresh once it is set."""
+    """A key of the family and a current value for it, so that it is fresh once it is set."""
     from llmctx.schema.keys import EXAMPLES
 
     parts = family.parts_of(key) or {}

@@ -44,7 +44,7 @@ def _wanted(settings: Settings) -> Schedule:
 
 
 async def _run(settings: Settings, home: TrailHome) -> int:
-    """Run maintenance once; returns its exit code. Cancelled, it is stopped: it may be at any time."""
+    """Run maintenance once; returns its exit code. If cancelled, it is stopped, which is safe at any time."""
     environment = os.environ | {"LLMCTX_REDIS_URL": home.url, "LLMCTX_STATE_DIR": str(settings.state_dir)}
     process = await asyncio.create_subprocess_exec(
         sys.executable,

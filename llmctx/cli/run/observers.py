@@ -1,4 +1,4 @@
-"""What watches the records of a service: nothing unless it is asked for."""
+"""Observers of a service's records: none by default."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -22,9 +22,9 @@ Observer = Callable[[Entry], None]
 async def observers(
     settings: Settings, home: TrailHome, completer: Completer, metrics: tuple[str, int] | None
 ) -> AsyncIterator[list[Observer]]:
-    """Open what was asked for: alerts, a log line a record if logs are JSON, metrics at a host and port, traces.
+    """Open the requested observers: alerts, a log line for each record if logs are JSON, metrics, traces.
 
-    Raises LlmctxError if its extra is not installed, or the port cannot be used.
+    Raises LlmctxError if an extra is not installed, or the port cannot be used.
     """
     found: list[Observer] = []
     async with AsyncExitStack() as stack:
@@ -53,7 +53,7 @@ async def observers(
 
 @asynccontextmanager
 async def console_beside(settings: Settings, home: TrailHome, port: int | None) -> AsyncIterator[None]:
-    """Serve the console of a service on a port of this machine; nothing without a port.
+    """Serve the console of a service on a port of this machine; without a port, do nothing.
 
     Raises LlmctxError if its extra is not installed, or the port cannot be used.
     """

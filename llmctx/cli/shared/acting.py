@@ -28,7 +28,7 @@ def act(
     as_json: bool,
     action: str | None = None,
 ) -> None:
-    """Have what a person says of a record recorded, and print where."""
+    """Have a person's statement about a record recorded, and print its address."""
     said = {"kind": kind, "action": action}
     said["by"], said["why"] = said_by(by, why)
     where, verdict = asyncio.run(_act(settings_for(redis_url, state_dir), record, said))
@@ -41,7 +41,7 @@ def act(
 
 
 async def _act(settings: Settings, record: str, said: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Where it is recorded, and the verdict that stands from there on."""
+    """Its address, and the resulting verdict."""
     from llmctx.statement import Act
     from llmctx.trail.log.entry import parse_address
     from llmctx.trail.log.reader import LogReader
@@ -52,7 +52,7 @@ async def _act(settings: Settings, record: str, said: dict[str, Any]) -> tuple[s
         partition, index = parse_address(record, home.instance.partitions)
         made = Act.model_validate(said | {"index": index})
         if made.kind == "approval":
-            async with config_of(settings) as config:  # what is approved is judged again, here if no service runs
+            async with config_of(settings) as config:  # an approved decision is judged again, here if no service runs
                 where = await say(home, partition, made, config)
         else:
             where = await say(home, partition, made)

@@ -27,7 +27,7 @@ def control(
     state_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Set or remove the key that halts, and have it recorded."""
+    """Set or remove the halt key, and have that recorded."""
     settings = settings_for(redis_url, state_dir)
     if symbol is not None:
         check_symbol(symbol)
@@ -49,7 +49,7 @@ async def _control(
     async with redis_of(settings) as (redis, url):
         person = await NameTable(redis, settings.state_dir).id_of(by)
         said = Control(act=act, symbol=symbol, by=person, why=why, at_ms=await server_ms(redis))
-        if not await apply(redis, said):  # at once; the record may have to wait for its owner
+        if not await apply(redis, said):  # at once, because the record may have to wait for its owner
             state = "is halted already" if act == "halt" else "was not halted"
             messages.note(f"{symbol or 'everything'} {state}; this is recorded all the same")
         home = await home_of(settings, redis, url)

@@ -1,4 +1,4 @@
-"""How trades are read and printed: what was decided, what was done, and what does not agree."""
+"""How trades are read and printed: what was decided, what was done, and where they disagree."""
 
 from llmctx import canonical, clock
 from llmctx.cli.shared.output import escape, out
@@ -16,7 +16,7 @@ async def trades_of(source: Source) -> list[Trade]:
 
 
 def print_trade(trade: Trade) -> None:
-    """Print a trade: one line for what was done, and one each for why, for people and for findings."""
+    """Print a trade: one line for what was done, and one each for the reason, for people and for findings."""
     statuses = ", ".join(dict.fromkeys(trade.statuses)).replace("_", " ") or "nothing reported"
     head = f"[bold]{clock.iso(trade.time_ms)}[/]  {escape(trade.symbol)}  {trade.action}: {statuses}"
     if trade.fill_price is not None:

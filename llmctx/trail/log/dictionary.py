@@ -76,11 +76,11 @@ class Trainer:
         self._trained_at = trained_at
 
     def add(self, text: bytes, size: int) -> None:
-        """Keep the text of the newest record of a log of this size, if the next dictionary is trained on it."""
+        """Keep the text of the newest record of a log of this size, if the next dictionary will be trained on it."""
         if _threshold_below(size + _MAX_SAMPLES) > self._trained_at:
             self._samples.append(text)
         else:
-            self._samples.clear()  # megabytes, which are not needed for thousands of records
+            self._samples.clear()  # megabytes that are not needed for thousands of records
 
     def due(self, size: int) -> bool:
         """Whether a log of this size needs a new dictionary and enough samples have been collected."""

@@ -30,13 +30,12 @@ async def serve_notary(
     *,
     on_checkpoint: Callable[[Checkpoint], None] = lambda _: None,
 ) -> None:
-    """Sign every partition until `stop` is set, and once more then.
+    """Sign every partition until `stop` is set, and then once more.
 
     Makes the private key if there is none. Logs a warning and retries while Redis is away or the disk is full. Waits
-    while another notary holds an anchor, and takes over when that one ends.
-
-    Raises ForkError if the log contradicts an anchor, InstanceError if Redis has another instance, KeyFileError if the
-    key cannot be used, or if the state directory has the public key alone.
+    while another notary holds an anchor, and takes over when that one ends. Raises ForkError if the log contradicts an
+    anchor, InstanceError if Redis has another instance, KeyFileError if the key cannot be used, or if the state
+    directory has the public key alone.
     """
     signing = load_notary_key(state_dir, instance.id)
     notaries = [Notary(redis, instance, partition, state_dir, signing) for partition in range(instance.partitions)]
@@ -137,7 +136,7 @@ async def issue_receipt(redis: Redis, instance: Instance, state_dir: Path, entry
 
 
 def anchored_receipt(instance: Instance, state_dir: Path, entry: Entry) -> dict[str, Any]:
-    """The receipt of a record by what was signed before; nothing is signed for it.
+    """The receipt of a record from existing signatures; nothing is signed for it.
 
     Raises ReceiptError if no checkpoint in the state directory covers the record.
     """

@@ -1,4 +1,4 @@
-"""Check a record by itself, whatever stands around it: its form and its evidence."""
+"""Check a record by itself, without its neighbours: its form and its evidence."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ def not_read(index: int, problem: Unreadable) -> Fault:
 
 
 def check_form(entry: Entry) -> Fault | None:
-    """The fault in the form of a leaf, None if it has that of its kind; the entry then holds what was read."""
+    """The fault in the form of a leaf, None if it has that of its kind; the entry then holds the parsed leaf."""
     found = read_leaf(entry.leaf, entry.index)
     if isinstance(found, Fault):
         problem = entry.unreadable
@@ -24,7 +24,7 @@ def check_form(entry: Entry) -> Fault | None:
 
 
 def check_evidence(entry: Entry) -> Fault | None:
-    """The fault in the evidence, None if it is what the leaf promises, and nothing else."""
+    """The fault in the evidence, None if it is exactly what the leaf promises."""
     promised = promised_pieces(entry.record)
     for piece in entry.erased:
         del promised[piece]

@@ -1,4 +1,4 @@
-"""Whether what others say of records is said once, and of a record that stands there (audit/README.md, rules
+"""Whether statements about records are recorded once, and about existing records (audit/README.md, rules
 `one-record-per-id` and `about`).
 """
 
@@ -18,7 +18,7 @@ class SaidCheck:
         self._hashes = bytearray()
 
     def begin_at(self, size: int) -> None:
-        """Begin after what was archived; of that no leaf hash is compared."""
+        """Begin after the archived records, whose leaf hashes are not compared."""
         self._first, self._hashes = size, bytearray()
 
     def grow(self, hashed: bytes) -> None:

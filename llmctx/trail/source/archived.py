@@ -45,7 +45,7 @@ class ArchiveRecords:
 
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
         """A symbol's records, newest first."""
-        named = b'"symbol":' + canonical.dumps(symbol)  # spares the evidence of all others
+        named = b'"symbol":' + canonical.dumps(symbol)  # avoids reading the evidence of all others
         with source_errors(self._archive.name):
             for entry in self._archive.entries_back(self._part, self._part.size, named):
                 if entry.record.get("symbol") == symbol:

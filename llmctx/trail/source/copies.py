@@ -23,7 +23,7 @@ _URL = re.compile("[a-z][a-z0-9]*://")
 
 
 def is_copy(where: str) -> bool:
-    """Whether a path or an address can be that of a copy, and not of a file."""
+    """Whether a path or an address can name a copy rather than a file."""
     return _URL.match(where) is not None or Path(where).is_dir()
 
 
@@ -108,14 +108,14 @@ class CopiedPart:
 
 
 def copied_parts(copy: Copy) -> list[CopiedPart]:
-    """Every partition of the trail that a copy is of; one of which it has nothing is empty."""
+    """Every partition of the trail that a copy belongs to; a partition without records in the copy is empty."""
     parts = {part.partition: part for part in copy.parts}
     empty = [Part(number, f"{copy.origin}/{number}", 0) for number in range(copy.partitions)]
     return [CopiedPart(copy, parts.get(each.partition, each)) for each in empty]
 
 
 def erasures_in(where: str) -> dict[int, list[Erasure]]:
-    """What was erased by rule of the records of each partition of a copy.
+    """What retention rules erased of the records of each partition of a copy.
 
     Raises TrailError if there is none or it is malformed.
     """

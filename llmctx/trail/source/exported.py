@@ -59,7 +59,7 @@ class ExportRecords:
 
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
         """A symbol's records, newest first."""
-        named = b'"symbol":' + canonical.dumps(symbol)  # spares parsing all others
+        named = b'"symbol":' + canonical.dumps(symbol)  # avoids parsing all others
         with source_errors(self._export.name):
             for line in reversed(self._range(0, None)):
                 if named in self._lines.leaves.line(line) and (found := self._at(line)).record.get("symbol") == symbol:
@@ -102,9 +102,9 @@ class _Lines(NamedTuple):
     """The files of a partition."""
 
     leaves: "_LineFile"
-    """A leaf a line."""
+    """One leaf on each line."""
     evidence: "_LineFile"
-    """Its evidence, on the line of the same number."""
+    """Its evidence, on the line with the same number."""
     indices: Sequence[int]
     """The index of the record on each line."""
 

@@ -1,4 +1,4 @@
-"""A source: one place that records are read from, whatever keeps them. All that only reads the trail takes one."""
+"""A source: one place that records are read from, whatever stores them. Every mere reader of the trail takes one."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,13 +13,13 @@ class Source(NamedTuple):
     """A place that records are read from."""
 
     name: str
-    """What it is, for messages."""
+    """Its name, for messages."""
     origin: str
     """The trail that it holds records of: llmctx/<instance>; empty if they may come from several."""
     parts: Sequence[Records]
     """Its partitions, in order."""
     partitions: int
-    """The number of partitions that addresses tell apart; of some it may hold nothing."""
+    """The number of partitions that addresses distinguish; the source may lack records of some."""
 
 
 @contextmanager
