@@ -105,7 +105,7 @@ class UnsettledError(TrailError):
     def __init__(self, tick: str, timeout_s: float) -> None:
         super().__init__(
             f"The tick {tick} was not settled within {timeout_s:g} s.",
-            "It stays raised. See that `llmctx run` is at work: `llmctx status` shows owner and backlog.",
+            "It stays raised. Check that `llmctx run` is running: `llmctx status` shows owner and backlog.",
         )
 
 

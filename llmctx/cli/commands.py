@@ -71,7 +71,7 @@ COMMANDS = (
     Command("notary", "operate", "Run the notary alone, which signs what is recorded."),
     Command("join", "operate", "Let a second state directory write to a trail."),
     Command("archive", "operate", "Move old records out of Redis into an archive."),
-    Command("erase", "operate", "Erase archived evidence whose time is over."),
+    Command("erase", "operate", "Erase archived evidence whose retention has ended."),
     Command("hold", "operate", "Keep archived evidence from erasure, or list the holds."),
     Command("backup", "operate", "Back up server and state directory, and prove the copy."),
     Command("restore", "operate", "Restore a backup into a server, and refill what came later."),

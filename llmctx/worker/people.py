@@ -31,7 +31,7 @@ REQUEST = "act"
 """The kind of a request to record a person's statement."""
 JudgeAgain = Callable[[str, str, Approved], Awaitable[Conclusion]]
 """Judges an approved decision by the current limits and data, under the id of the act, for a symbol."""
-_SEE = "`llmctx show ADDRESS` shows the record and what was said of it."
+_SEE = "`llmctx show ADDRESS` shows the record and what was said about it."
 
 
 class People:
@@ -111,7 +111,9 @@ class People:
             await self._settle(compose_act(act, act_id, entry, metadata))
             return
         if self.judge_again is None:
-            raise RequestError("No service runs that could judge it by the limits of now.", "Start `llmctx run` first.")
+            raise RequestError(
+                "No service is running that could judge it by the current limits.", "Start `llmctx run` first."
+            )
         approved = approved_in(entry)
         conclusion = await self.judge_again(act_id, entry.record["symbol"], approved)
         made = await self._settle(compose_approval(act, act_id, entry, metadata, approved, conclusion))

@@ -65,7 +65,9 @@ class Requests:
         """Fulfil a request of this process. Raises RequestError if no handler can, and whatever the handler raises."""
         handler = self._handlers.get(request.what)
         if handler is None:
-            raise RequestError(f"Nobody here knows the request {request.what!r}.", "Use one version of llmctx.")
+            raise RequestError(
+                f"This version does not know the request {request.what!r}.", "Use one version of llmctx."
+            )
         # The same request may be delivered again meanwhile; one that waits for a decision holds up no others.
         turn = f"{request.what} {request.body.get('index', '')}"
         async with self._turns.setdefault(turn, asyncio.Lock()):

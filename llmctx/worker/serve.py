@@ -94,8 +94,8 @@ async def _sign(home: TrailHome, settled: asyncio.Event) -> None:
     """Sign checkpoints, unless another process has the instance key; the worker records whoever signs."""
     if has_public_key_alone(home.state_dir, home.instance.id):
         _log.warning(
-            f"{home.state_dir} has the public key of the instance alone, so no checkpoint is signed here. Run `llmctx "
-            "notary` where the private key is (docs/operations.md); --no-notary says that this is meant"
+            f"{home.state_dir} has only the public key of the instance, so no checkpoint is signed here. Run `llmctx "
+            "notary` where the private key is (docs/operations.md), and use --no-notary here"
         )
         return
     await serve_notary(home.redis, home.instance, home.state_dir, settled)

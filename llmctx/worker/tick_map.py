@@ -135,7 +135,7 @@ class TickMap:
             args = [(tick, index, true.get(tick, ""), "1" if tick in absent else "") for tick, index in wrong.items()]
             await _REPAIR(self._redis, names, [self._owner, *chain.from_iterable(args)])
         for tick, index in wrong.items():
-            what = f"its record is {true[tick]}" if tick in true else "no record bears that out, so it is recorded now"
+            what = f"its record is {true[tick]}" if tick in true else "no record supports that, so it is recorded now"
             _log.error(
                 f"{self._key} had {tick} at {index.decode(errors='replace')[:40] or 'nothing'}, but {what}. "
                 "Somebody else writes to it: see who may (docs/threat-model.md).",

@@ -66,5 +66,5 @@ async def settle_dead_letter(
                 raise  # the tick stays pending
             why = in_short(error)
     if why:
-        _log.warning(f"{tick.symbol}: its dead letter goes without evidence: {why}")
+        _log.warning(f"{tick.symbol}: its dead letter has no evidence: {why}")
     return await owner.settle(letter.without_evidence(why), entry_ids)

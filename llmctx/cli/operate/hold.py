@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def hold(
     by: Annotated[str | None, typer.Option(help="Who holds the records or releases them; recorded.")] = None,
     why: Annotated[str | None, typer.Option(help="Why; recorded.")] = None,
-    symbol: Annotated[str | None, typer.Option(help="Hold the records of this symbol alone.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Hold only the records of this symbol.")] = None,
     since: Annotated[str | None, typer.Option(help=f"Hold records of this time or later: {TIME_FORMS}.")] = None,
     until: Annotated[str | None, typer.Option(help=f"Hold records of a time before this one: {TIME_FORMS}.")] = None,
     release: Annotated[str | None, typer.Option("--release", metavar="ID", help="Release this hold.")] = None,

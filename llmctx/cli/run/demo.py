@@ -197,13 +197,13 @@ def _print_next_steps(directory: Path, record: int) -> None:
     out.print(f"  {escape(f'source {shlex.quote(str(environment))}')}")
     for command, what in (
         ("decisions --limit 5", "the newest decisions"),
-        (f"show {record}", "one decision: what was known, asked, answered and concluded"),
+        (f"show {record}", "one decision: facts, question, answer and verdict"),
         ("context ACME", "what the model would be shown now"),
         ("verify", "was anything altered?"),
-        (f"receipt {record}", "one record as a proof of its own"),
+        (f"receipt {record}", "one record as a self-contained proof"),
         ("replay", "every prompt rebuilt, byte for byte"),
         ("outcome", "what the market did next"),
-        ("console", "all of it in a browser"),
+        ("console", "everything in a browser"),
         ("status", "who owns the trail, what waits, what it costs"),
     ):
         out.print(f"  llmctx {command:<21}[dim]{what}[/]")

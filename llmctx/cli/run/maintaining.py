@@ -27,7 +27,7 @@ async def maintain(settings: Settings, home: TrailHome) -> None:
         if any(schedule.is_due(step, done_ms.get(step), now_ms) for step in STEPS):
             code = await _run(settings, home)
             if code != 0:
-                what = f"Maintenance ended with exit code {code}; it is tried again in an hour."
+                what = f"Maintenance ended with exit code {code}; it is retried in an hour."
                 _log.error(what, extra={"alert": "maintenance"})
                 await pause(_AFTER_FAILURE_S)
         await pause(_LOOK_S)

@@ -240,7 +240,7 @@ class Log(LogReader):
         """The same error, or a LeaseError if it says that the partition is not ours."""
         if not str(error.__cause__).startswith("LEASE"):
             return error
-        return LeaseError(f"Partition {self.partition} is not ours ({error.__cause__}).", "Its owner goes on.")
+        return LeaseError(f"Partition {self.partition} is not ours ({error.__cause__}).", "Its owner continues.")
 
     def _explain(self, error: ResponseError, draft: Draft) -> TrailError:
         code, _, detail = str(error).partition(" ")
@@ -258,7 +258,7 @@ class Log(LogReader):
         if code == "FOREIGN":
             return BehindError(
                 f"The log of partition {self.partition} does not end where its owner left it ({detail}).",
-                "It is compared with the spool, and what nobody here wrote is taken out.",
+                "It is compared with the spool, and foreign entries are removed.",
             )
         if code == "SETTLED":
             return SettledError(f"Another record has already settled tick {detail}.", "Leave it out.")

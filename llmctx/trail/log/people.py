@@ -111,14 +111,14 @@ class NameTable:
         except ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
                 raise
-            _log.warning(f"{PEOPLE_KEY} was no hash and is removed; the copy in {self._state_dir} has its rows")
+            _log.warning(f"{PEOPLE_KEY} was not a hash and was removed; the copy in {self._state_dir} has its rows")
             await self._redis.delete(PEOPLE_KEY)
             return {}
         rows = _genuine(_decoded(found))
         foreign = [field for field in found if field.decode(errors="replace") not in rows]
         if foreign:
             _log.warning(
-                f"{len(foreign)} fields of {PEOPLE_KEY} were no rows of people, or altered, and are removed; the copy "
+                f"{len(foreign)} fields of {PEOPLE_KEY} were foreign or altered and were removed; the copy "
                 f"in {self._state_dir} has the rows that it knew. Somebody else writes to it: see who may "
                 "(docs/threat-model.md)",
                 extra={"alert": "foreign", "subject": PEOPLE_KEY},

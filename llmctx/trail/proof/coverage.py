@@ -83,7 +83,7 @@ class Coverage:
         found = []
         spans = [later.time_ms - earlier.time_ms for earlier, later in pairwise(self._checkpoints)]
         if gaps := [span for span in spans if span > GAP_MS]:
-            found.append(f"{len(gaps)} gaps between checkpoints, the longest of {clock.in_words(max(gaps))}")
+            found.append(f"gaps between checkpoints: {len(gaps)}, the longest of {clock.in_words(max(gaps))}")
         if backward := [span for span in spans if span < 0]:
             found.append(f"{len(backward)} checkpoints are older than the one before them: a clock was set back")
         if self.late:

@@ -131,8 +131,8 @@ class Comparison:
         for placed in [each for each in back if each.at < walked.end]:  # the rest is refilled
             await put_back(self._redis, log, self._spooled_entry(placed.at), owner)
         _log.error(
-            f"The log of partition {log.partition} was rebuilt: {len(walked.foreign)} foreign entries are out of it, "
-            f"{len(back)} records are back from the spool, incidents stand at {holes or 'no index'}."
+            f"The log of partition {log.partition} was rebuilt: {len(walked.foreign)} foreign entries were removed, "
+            f"{len(back)} records restored from the spool, incidents added at {holes or 'no index'}."
         )
         return {placed.at: placed.leaf_hash for placed in incidents}
 
@@ -169,7 +169,7 @@ class Comparison:
                 restored += await blobs.restore_dictionary(Dictionary(frame.content), frame.number)
         if restored:
             _log.warning(
-                f"{restored} blobs of partition {self._log.partition} were gone or not what they are named after; they "
+                f"{restored} blobs of partition {self._log.partition} were missing or did not match their digest; they "
                 "are back from the spool"
             )
 

@@ -236,7 +236,7 @@ class Spooler:
     def _superseded(self) -> LeaseError:
         return LeaseError(
             f"Another owner has begun a segment in {self._directory}.",
-            "That owner goes on; this process was too late and starts again.",
+            "That owner continues; this process was too late and starts again.",
         )
 
     async def _begin(self) -> Segment:

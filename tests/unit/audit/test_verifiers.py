@@ -413,7 +413,7 @@ def test_a_checkpoint_that_says_that_it_is_late_is_warned_of(verify: Verifier, t
     of = signed_at((3, START_MS + 3000, ""), (7, late, f"late-since {START_MS + 3 * STEP_MS}"))
     found = verify(of.write(tmp_path / "e"))
     assert (found.rule, len(found.warnings)) == (None, 2)
-    assert found.warnings[0].startswith("1 gaps between checkpoints")
+    assert found.warnings[0].startswith("gaps between checkpoints: 1, ")
     assert found.warnings[1] == "4 records were signed late, as their checkpoints declare"
 
 
