@@ -1,4 +1,4 @@
-"""What the book makes of a position that somebody else changed: the position is the truth. Pure."""
+"""How the book adopts a position that somebody else changed: the position is the truth. Pure."""
 
 from decimal import Decimal
 

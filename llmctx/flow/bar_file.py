@@ -1,7 +1,8 @@
-"""A file of bars as it comes: CSV, compressed or not, or Parquet; columns by name, the newest first or last.
+"""A file of bars as published: CSV, compressed or not, or Parquet; columns by name, the newest first or last.
 
-What cannot be known from the file is asked for, never guessed: a time without a zone needs `zone`. A file about one
-symbol whose columns do not name it is taken to be about the symbol that its own name begins with, and says so.
+Anything the file does not say must be given, and is never guessed: a time without a zone needs `zone`. A file about one
+symbol whose columns do not name it is assumed to be about the symbol that its file name begins with, and a message says
+so.
 """
 
 import logging
@@ -30,7 +31,7 @@ _Row = tuple[int, list[str]]
 
 
 class BarFileOptions(NamedTuple):
-    """What a file does not say itself."""
+    """What the file itself does not say."""
 
     layout: str | None = None
     """The name of its layout; None recognises it."""
@@ -49,7 +50,7 @@ class _View(NamedTuple):
     rules: CellRules
     """How its cells are read."""
     is_part: bool = False
-    """Whether a row has other symbols too, and so perhaps nothing of this one."""
+    """Whether a row has other symbols too, and so perhaps none of this one."""
 
 
 class BarFile:
@@ -77,7 +78,7 @@ class BarFile:
         return iter(reversed(list(items)) if self._newest_first else items)
 
     def interval(self, given: timedelta | None = None) -> timedelta:
-        """The length of its bars: the given one, or else what their starts show; a minute without bars.
+        """The length of its bars: the given one, or else as their starts show; a minute without bars.
 
         Raises FeedError if bars of some symbol cannot have that length.
         """
@@ -106,10 +107,10 @@ class BarFile:
             )
 
     def _bar(self, row: Sequence[str], line: int, view: _View) -> Bar | BadRow | None:
-        """The bar of one symbol in a row; None if a wide row has none of it."""
+        """The bar of one symbol in a row; None if a wide row has none for it."""
         columns = view.columns
         cells = [row[columns.places[name]] if name in columns.places else view.symbol or "" for name in FIELDS]
-        if columns.time is not None and row[columns.time].strip("0 "):  # a bar of a day has the time 000000
+        if columns.time is not None and row[columns.time].strip("0 "):  # a daily bar has the time 000000
             cells[0] += f" {row[columns.time]}"
         if view.is_part and not any(cell.strip() for cell in cells[2:]):
             return None

@@ -34,7 +34,7 @@ _ENTRY, _EXIT = keys.SIGNAL_TYPES
 
 
 class FedBar(NamedTuple):
-    """A bar, and what it makes of its symbol's position and the book."""
+    """A bar, and its effect on its symbol's position and the book."""
 
     tracked: TrackedBar
     """The bar on its symbol's track."""
@@ -47,7 +47,7 @@ class FedBar(NamedTuple):
     tick: Tick | None
     """The tick it raises."""
     corrects: tuple[Bar, Decimal | None] | None = None
-    """The bar, with its adjustment ratio, that takes the place of one with the same start; None without one."""
+    """The bar, with its adjustment ratio, that replaces one with the same start; None without one."""
 
     @property
     def bar(self) -> Bar:
@@ -65,7 +65,7 @@ class Composer:
 
     def __init__(self, run: str, rules: FeedRules) -> None:
         self.market = MarketContext(rules.sectors, rules.vix)
-        """The market as far as it is covered."""
+        """The market, as far as the fed symbols cover it."""
         self.positions: dict[str, Position | None] = {}
         """The position of each symbol that has one; None if it cannot be read."""
         self.account = Account()

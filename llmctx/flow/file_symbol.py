@@ -1,4 +1,4 @@
-"""The symbol that the name of a file tells: the one it begins with, or where its publisher puts it."""
+"""The symbol in the name of a file: the one it begins with, or where its publisher puts it."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ _NO_SYMBOL = re.compile(
 
 
 def symbol_in_name(path: Path) -> str | None:
-    """The symbol in the name of a file; None if it tells none, as data.csv does."""
+    """The symbol in the name of a file; None if it has none, as in data.csv."""
     name = _SUFFIXES.sub("", path.name)
     found = next((match["symbol"] for form in _FORMS if (match := form.fullmatch(name))), "")
     return found if is_symbol(found) and _NO_SYMBOL.fullmatch(found) is None else None

@@ -1,7 +1,7 @@
 """Bars that are still forming: a live source sends the same bar again and again until its end.
 
-A bar is known at its end, so what was said of it before is never passed on: the newest version waits until the end has
-passed, or until the source says that it is complete.
+A bar is known at its end, so earlier versions are never passed on: the newest version waits until the end has passed,
+or until the source says that it is complete.
 """
 
 from collections.abc import Callable
@@ -38,5 +38,5 @@ class FormingBars:
 
     @property
     def unfinished(self) -> list[Bar]:
-        """The bars that are held back."""
+        """The bars held back."""
         return list(self._held.values())

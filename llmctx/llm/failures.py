@@ -1,4 +1,4 @@
-"""Calls to an endpoint that fail one after another: how many, and what to do about them."""
+"""Consecutive failed calls to an endpoint: how many, and what to do about them."""
 
 import re
 from collections.abc import Mapping
@@ -68,5 +68,5 @@ def failure_of(completion: Mapping[str, Any]) -> str:
 
 
 def remedy(failure: str) -> str:
-    """What to do about a call that got no answer, from what is known of it."""
+    """What to do about a call that got no answer, based on its outcome."""
     return next((advice for pattern, advice in _REMEDIES if re.search(pattern, failure)), "Check the endpoint.")

@@ -30,7 +30,7 @@ FALLS_BACK = frozenset(
 
 
 class Endpoint(NamedTuple):
-    """One endpoint of several, and what is known of it."""
+    """One endpoint of several, and its state."""
 
     name: str
     """Its name in settings and records."""
@@ -69,15 +69,16 @@ class EndpointChain:
             await endpoint.completer.aclose()
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
-        """The first completion that a model gave; if none did, the last failure. It names the endpoint and all others
-        that were tried.
+        """The first completion that a model gave; if none did, the last failure.
+
+        It names its endpoint and all others that were tried.
         """
         timeout_s = self._timeout_s if prompt.within_s is None else min(prompt.within_s, self._timeout_s)
         return await _Call(self.endpoints, self._hedge, prompt, output, timeout_s).run()
 
 
 class _Call:
-    """One prompt on its way along the endpoints."""
+    """One prompt on its way through the endpoints."""
 
     def __init__(
         self,
@@ -131,7 +132,9 @@ class _Call:
         return completion.model_copy(update={"endpoint": endpoint.name})
 
     def _count(self, endpoint: Endpoint, completion: Completion, seconds: float) -> bool:
-        """Tell the breaker what became of a call, unless that says nothing of the endpoint; return whether it did."""
+        """Tell the breaker the outcome of a call, unless that says nothing about the endpoint; return whether it did
+        so.
+        """
         if completion.outcome not in FALLS_BACK:
             if endpoint.breaker.succeed():
                 _log.info(f"The endpoint {endpoint.name} answers again.")
@@ -146,8 +149,9 @@ class _Call:
         return True
 
     async def _race(self, endpoint: Endpoint, hedge: Hedge) -> Completion:
-        """The completion of an endpoint or, if that is late, the first valid one of it and the next endpoint; if no
-        other one may be asked, it is asked a second time itself.
+        """The completion of an endpoint or, if that is late, the first valid one of it and the next endpoint.
+
+        If no other endpoint may be asked, the same one is asked a second time.
         """
         late_s = endpoint.latencies.percentile(hedge.percentile)
         if late_s is None:
@@ -172,7 +176,7 @@ class _Call:
         while pending and not any(map(hedge.is_valid, ended)):
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             ended += [runner.task.result() for runner in runners if runner.task in done]
-        # Without a valid one, what a model said comes before what no model said.
+        # Without a valid one, a model's answer comes before a failed call.
         best = next(filter(hedge.is_valid, ended), None) or min(ended, key=lambda one: one.outcome in FALLS_BACK)
         self._log += [completion for completion in ended if completion is not best]
         self._log += [runner.cancelled for runner in runners if runner.task in pending]
@@ -210,7 +214,7 @@ def _request(output: OutputSchema) -> dict[str, str]:
 
 
 def _tried(item: Tried | Completion) -> Tried:
-    """A completion that is not the one returned, as it is recorded."""
+    """A completion other than the returned one, as it is recorded."""
     if isinstance(item, Tried):
         return item
     return Tried(

@@ -5,7 +5,7 @@ from collections import deque
 
 _KEPT = 200
 _FEWEST = 20
-"""Answers below which nothing is called late."""
+"""With fewer answers than this, nothing counts as late."""
 
 
 class Latencies:
@@ -19,7 +19,7 @@ class Latencies:
         self._seconds.append(seconds)
 
     def percentile(self, percent: float) -> float | None:
-        """The seconds within which so many percent of the answers came; None while there are too few of them."""
+        """The seconds within which this percentage of the answers arrived; None while there are too few of them."""
         if len(self._seconds) < _FEWEST:
             return None
         rank = math.ceil(percent / 100 * len(self._seconds))
