@@ -79,7 +79,9 @@ class Settings(BaseSettings):
     llm: LLMSettings = LLMSettings()
     """The endpoint."""
     log_format: Literal["text", "json"] = "text"
-    """The format of log records: lines for people, or one JSON object each."""
+    """How log records are written: lines for people, or one JSON object each."""
+    log_level: Literal["info", "debug"] = "info"
+    """Which log records are written; debug adds where an error that nobody foresaw was raised."""
     alerts: AlertSettings = AlertSettings()
     """Alerts."""
     otel: OtelSettings = OtelSettings()
