@@ -1,7 +1,7 @@
 """Isolated margin of the paper broker's linear perpetuals, and the price at which a position is liquidated. Pure.
 
-The margin is what the position was bought for, divided by its leverage. The exchange liquidates once what is left of it
-is the maintenance margin, a share of the position's value at that price.
+The margin is the amount that the position was bought for, divided by its leverage. The exchange liquidates once the
+remaining margin is the maintenance margin, a share of the position's value at that price.
 """
 
 from decimal import Decimal

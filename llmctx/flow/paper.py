@@ -64,7 +64,7 @@ class Account:
         self.closed: ClosedPosition | None = None
         self.funding: list[FundingPayment] = []
         self.refused: list[str] = []
-        """What was not bought, and why."""
+        """The refused purchases, and why."""
         self._bar = bar
         self._end = end
         self._terms = terms
@@ -145,7 +145,7 @@ class Account:
 
     @property
     def _unused(self) -> Decimal:
-        """The equity that no position ties up."""
+        """The equity not tied up in positions."""
         return self.book.day.equity + self.book.day.earned - self.book.exposure
 
     def _open(self, side: str | None, execution: Execution) -> None:
@@ -213,7 +213,7 @@ class Account:
         realized = (quantity * execution.price - paid) * (1 if position.side == "long" else -1)
         cost = self._terms.cost_of(quantity, execution.price, maker=execution.reason == TARGET_REACHED)
         if execution.reason == LIQUIDATED and trade.margin is not None:
-            cost = max(trade.margin + realized, Decimal(0))  # the exchange keeps what is left of the margin
+            cost = max(trade.margin + realized, Decimal(0))  # the exchange keeps the remaining margin
         trade = trade._replace(
             quantity=left,
             basis=trade.basis - paid,

@@ -26,7 +26,7 @@ class RuleAt(NamedTuple):
     outcome: str
     """within, clamp, block, unchecked, or not reached because an earlier rule blocked."""
     detail: str = ""
-    """What the rule saw, if it did something."""
+    """What the rule saw, if it acted."""
 
 
 class LimitsAt(NamedTuple):

@@ -1,4 +1,4 @@
-"""Halts are told: the keys that `llmctx halt` sets, and a state of the system that says so."""
+"""Alerts about halts: the keys that `llmctx halt` sets, and a system state that halts."""
 
 import asyncio
 import contextlib
@@ -32,9 +32,7 @@ _FOLLOWS = "No new risk is taken and no model is asked; exits stay possible"
 async def telling_halts(
     redis: Redis, names: NameTable, *, interval_s: float = _INTERVAL_S
 ) -> AsyncIterator[Callable[[Entry], None]]:
-    """Log each halt while it lasts, once a minute, by the names in the table; yields what must be called with each
-    record.
-    """
+    """Log each halt while it lasts, once a minute, by the names in the table; yields the callback for each record."""
     watch = _HaltWatch(redis, names)
     task = asyncio.create_task(watch.run(interval_s))
     try:
@@ -44,7 +42,7 @@ async def telling_halts(
 
 
 class _HaltWatch:
-    """Looks for the keys that halt, whoever set them; a halt by the system's state shows in the records alone."""
+    """Looks for halt keys, whoever set them; a halt by the system's state shows only in the records."""
 
     def __init__(self, redis: Redis, names: NameTable) -> None:
         self._redis = redis
@@ -65,7 +63,7 @@ class _HaltWatch:
             await pause(interval_s)
 
     async def _said(self, key: str) -> str:
-        """What a key holds: by `llmctx halt`, who set it and why. Whatever else it is, it halts."""
+        """The value of a halt key: who set it and why, if `llmctx halt` did. Any value halts."""
         with contextlib.suppress(RedisError):
             said = cast("bytes | None", await self._redis.get(key))
             show_people(await self._names.rows())  # whoever halts may have been named only just now

@@ -1,4 +1,4 @@
-"""What no log record tells by itself: that records wait for a checkpoint, and why a service ended."""
+"""Alerts that no single log record shows: records that wait for a checkpoint, and why a service ended."""
 
 import contextlib
 import logging

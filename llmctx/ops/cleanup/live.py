@@ -7,7 +7,7 @@ from llmctx.schema import keys
 from llmctx.schema.keys import BY_SECTION, FAMILIES
 
 MIN_AGE_MS = 3_600_000
-"""What is younger may belong to a position that is being opened."""
+"""Anything younger may belong to a position that is just being opened."""
 _CLOSED_READ = 10_000
 _POSITION = BY_SECTION["position"]
 
