@@ -65,7 +65,7 @@ class Seen(NamedTuple):
     """A hash of every fact that is not a time; equal in one process for equal facts."""
 
 
-class Answer(NamedTuple):
+class RuleResult(NamedTuple):
     """The result of one rule."""
 
     due: bool
@@ -118,15 +118,15 @@ def reason_not_to_ask(policy: TriggerPolicy, package: Package, before: Seen | No
     return f"no call is due since {clock.iso(before.as_of_ms)}: {'; '.join(answer.says for answer in given)}"
 
 
-def _signal(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> Answer | None:
-    return Answer(bool(now.signals - before.signals), "no new signal") if policy.new_signal else None
+def _signal(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> RuleResult | None:
+    return RuleResult(bool(now.signals - before.signals), "no new signal") if policy.new_signal else None
 
 
-def _news(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> Answer | None:
-    return Answer(bool(now.headlines - before.headlines), "no fresh headline") if policy.fresh_news else None
+def _news(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> RuleResult | None:
+    return RuleResult(bool(now.headlines - before.headlines), "no fresh headline") if policy.fresh_news else None
 
 
-def _level(policy: TriggerPolicy, package: Package, before: Seen, now: Seen) -> Answer | None:
+def _level(policy: TriggerPolicy, package: Package, before: Seen, now: Seen) -> RuleResult | None:
     if policy.near_level_pct is None:
         return None
     position = package.position
@@ -137,33 +137,33 @@ def _level(policy: TriggerPolicy, package: Package, before: Seen, now: Seen) -> 
         and _distance_pct(level, now.price) < min(_distance_pct(level, before.price), limit)
         for level in levels
     )
-    return Answer(due, f"not nearer to stop or target within {limit:f}%")
+    return RuleResult(due, f"not nearer to stop or target within {limit:f}%")
 
 
-def _move(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> Answer | None:
+def _move(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> RuleResult | None:
     if policy.move_pct is None:
         return None
     moved = _distance_pct(now.price, before.price)
-    return Answer(moved >= policy.move_pct, f"the price moved {moved:.2f}% of {policy.move_pct:f}%")
+    return RuleResult(moved >= policy.move_pct, f"the price moved {moved:.2f}% of {policy.move_pct:f}%")
 
 
-def _time(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> Answer | None:
+def _time(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> RuleResult | None:
     if policy.every_minutes is None:
         return None
     passed_ms = now.as_of_ms - before.as_of_ms
     due = passed_ms < 0 or passed_ms >= policy.every_minutes * _MINUTE_MS
-    return Answer(due, f"{passed_ms // _MINUTE_MS} of {policy.every_minutes} minutes passed")
+    return RuleResult(due, f"{passed_ms // _MINUTE_MS} of {policy.every_minutes} minutes passed")
 
 
-def _change(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> Answer | None:
-    return Answer(now.content != before.content, "nothing changed") if policy.changed else None
+def _change(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> RuleResult | None:
+    return RuleResult(now.content != before.content, "nothing changed") if policy.changed else None
 
 
 def _distance_pct(level: Decimal, price: Decimal) -> Decimal:
     return abs(level - price) / price * 100
 
 
-_RULES: tuple[Callable[[TriggerPolicy, Package, Seen, Seen], Answer | None], ...] = (
+_RULES: tuple[Callable[[TriggerPolicy, Package, Seen, Seen], RuleResult | None], ...] = (
     _signal,
     _news,
     _level,

@@ -15,7 +15,7 @@ from llmctx.flow.book import Day
 from llmctx.flow.mark_to_market import monitoring
 from llmctx.flow.market_context import MarketContext
 from llmctx.flow.news import WINDOW, Headline
-from llmctx.flow.portfolio import Account
+from llmctx.flow.portfolio import PortfolioState
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.signals import TradeSignal, signal_value
 from llmctx.flow.step import Step
@@ -68,7 +68,7 @@ class Composer:
         """The market, as far as the fed symbols cover it."""
         self.positions: dict[str, Position | None] = {}
         """The position of each symbol that has one; None if it cannot be read."""
-        self.account = Account()
+        self.account = PortfolioState()
         """The paper broker's account."""
         self.watched_symbols: set[str] = set()
         """Symbols that have had a bar."""

@@ -26,7 +26,7 @@ class _Holding(NamedTuple):
     """Its entry in `holdings`."""
 
 
-class Account:
+class PortfolioState:
     """The account over time. A holding is computed once for as long as its position stays the same."""
 
     def __init__(self) -> None:

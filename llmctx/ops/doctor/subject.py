@@ -10,7 +10,7 @@ from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.log import Log
-from llmctx.worker.memory import Memory, MemoryWatch
+from llmctx.worker.memory import MemoryUse, MemoryWatch
 from llmctx.worker.status import read_status, recent_records
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Subject:
         """The live configuration."""
         return await self._once("config", self._config)
 
-    async def memory(self) -> Memory:
+    async def memory(self) -> MemoryUse:
         """How the server's memory is used."""
         return await self._once("memory", MemoryWatch(self.redis).measure)
 
