@@ -1,4 +1,4 @@
-"""What people say of decisions: approvals of what waits, overrides and annotations, beside a service at work."""
+"""What people say about decisions: approvals, overrides and annotations, beside a running service."""
 
 import asyncio
 import json

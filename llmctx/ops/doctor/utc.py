@@ -1,4 +1,4 @@
-"""The check that this host's clock follows UTC, as chrony or timedatectl tell it."""
+"""The check that this host's clock follows UTC, according to chrony or timedatectl."""
 
 import asyncio
 import re
