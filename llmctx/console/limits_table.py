@@ -1,4 +1,4 @@
-"""The limits of the mandate under which a record was made: what was used of each, and which were reached."""
+"""The limits of the mandate under which a record was made: how much of each was used, and which were reached."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -23,9 +23,9 @@ class LimitLine(NamedTuple):
     allowed: str
     """What it allows."""
     used: str
-    """What was used of it before the decision; empty if it is no amount that is used up, or is unknown."""
+    """How much was used before the decision; empty if it cannot be used up, or that is unknown."""
     left: str
-    """What was left; empty likewise."""
+    """How much was left; empty likewise."""
 
 
 class LimitRow(NamedTuple):
@@ -38,17 +38,15 @@ class LimitRow(NamedTuple):
     found: str | None
     """What it found; None if nothing."""
     place: int
-    """Which of its limits it speaks of, counted from 0."""
+    """Which of its limits its finding is about, counted from 0."""
     applies: bool
-    """Whether it is for the action that the model decided on."""
+    """Whether it applies to the action that the model decided on."""
 
 
 def limit_rows(record: Mapping[str, Any], blobs: Mapping[str, bytes], package: Package | None) -> list[LimitRow]:
-    """The rules that were set for a record's symbol; empty if its mandate is not at hand.
+    """The rules set for a record's symbol; empty if its mandate is not available.
 
-    `package` is what was known; without it nobody can tell what was used.
-
-    Raises ValueError if the mandate is malformed.
+    Without `package`, what was used is unknown. Raises ValueError if the mandate is malformed.
     """
     blob = blobs.get(record.get("mandate", {}).get("sha256", ""))
     if blob is None:

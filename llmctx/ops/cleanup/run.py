@@ -39,7 +39,7 @@ class CleanupStep(NamedTuple):
     items: int
     """How many entries, members, consumers or files it removed besides."""
     bytes: int
-    """The memory that they take, or of files the disk space: freed at once, or when the new TTL ends."""
+    """The memory that they use, or the disk space of files: freed at once, or when the new TTL ends."""
     names: list[str]
     """The first of them."""
 
@@ -53,11 +53,10 @@ async def clean_up(
     replays_kept_days: int = REPLAYS_KEPT_DAYS,
     read_only: frozenset[str] = frozenset(),
 ) -> AsyncIterator[CleanupStep]:
-    """Take every step and yield what it did; with `apply` False, what it would do.
+    """Run every step and yield what it did; with `apply` False, what it would do.
 
-    `read_only` names the sections that another system writes: none of their keys is changed.
-
-    Raises ServerError if the server does not answer, OSError if a file cannot be removed.
+    `read_only` names the sections that another system writes: none of their keys is changed. Raises ServerError if the
+    server does not answer, OSError if a file cannot be removed.
     """
     try:
         scope = await Scope.of(redis, partitions, apply=apply, read_only=read_only)

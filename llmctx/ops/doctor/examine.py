@@ -1,4 +1,4 @@
-"""The whole examination: every check in turn; what cannot be asked is unknown, and never keeps the others back."""
+"""The whole examination: every check in turn; a check that cannot be made is unknown, and never prevents the others."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -72,10 +72,7 @@ async def examine(url: str, places: Places) -> AsyncIterator[Finding]:
 
 
 async def examine_subject(subject: Subject) -> AsyncIterator[Finding]:
-    """The same of what is open already.
-
-    Raises OSError if the redis.conf cannot be read.
-    """
+    """The same with open connections. Raises OSError if the redis.conf cannot be read."""
     for check in (*SERVER, *drifts(subject.places.redis_conf)):
         yield await _found(check, subject)
     if await _has_trail(subject):
@@ -94,7 +91,7 @@ async def _found(check: Check, subject: Subject) -> Finding:
 
 
 def _why(error: Exception) -> tuple[str, str]:
-    """Why something could not be asked, and what to do about it."""
+    """Why a check could not be made, and what to do about it."""
     match error:
         case LlmctxError():
             return error.what.rstrip("."), error.do
