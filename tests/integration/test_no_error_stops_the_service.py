@@ -15,8 +15,7 @@ from llmctx.clock import now_ms
 from llmctx.context.tick import Tick
 from llmctx.llm.breaker import Breaker
 from llmctx.llm.completion import Completion
-from llmctx.llm.fallback import Endpoint, EndpointChain, Hedge
-from llmctx.llm.latencies import Latencies
+from llmctx.llm.fallback import Endpoint, EndpointChain, Hedge, Latencies
 from llmctx.llm.output import OutputSchema
 from llmctx.prompt.render import Prompt
 from llmctx.replay.verify import verify_log
@@ -101,7 +100,7 @@ ASKING = (
     "llmctx.llm.fallback._Call._count",
     "llmctx.llm.fallback._Call._winner",
     "llmctx.llm.fallback._Runner",
-    "llmctx.llm.latencies.Latencies.percentile",
+    "llmctx.llm.fallback.Latencies.percentile",
     "llmctx.llm.breaker.Breaker.refuse",
     "llmctx.llm.breaker.Breaker.succeed",
 )
