@@ -102,12 +102,7 @@ class _Call:
     """One prompt on its way along the endpoints."""
 
     def __init__(
-        self,
-        endpoints: Sequence[Endpoint],
-        hedge: Hedge | None,
-        prompt: Prompt,
-        output: OutputSchema,
-        timeout_s: float,
+        self, endpoints: Sequence[Endpoint], hedge: Hedge | None, prompt: Prompt, output: OutputSchema, timeout_s: float
     ) -> None:
         self._waiting = list(endpoints)
         self._hedge = hedge

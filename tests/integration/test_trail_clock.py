@@ -91,20 +91,12 @@ async def test_recorded_data_that_a_live_trail_meets_later_is_not_made_fresh(tra
 
 async def test_live_data_on_a_trail_of_recorded_data_has_an_invalid_system_state(trail: Trail) -> None:
     await trail.decide(BARS, LIVE, None)
-    assert (await trail.shown())[2:] == [
-        "notice bars",
-        "decision server bars invalid",
-        "decision server bars missing",
-    ]
+    assert (await trail.shown())[2:] == ["notice bars", "decision server bars invalid", "decision server bars missing"]
 
 
 async def test_a_system_state_that_is_missing_does_not_leave_the_clock_open(trail: Trail) -> None:
     await trail.decide(None, BARS)
-    assert (await trail.shown())[1:] == [
-        "decision server - missing",
-        "notice server",
-        "decision server server invalid",
-    ]
+    assert (await trail.shown())[1:] == ["decision server - missing", "notice server", "decision server server invalid"]
 
 
 async def test_a_tick_that_does_not_show_the_clock_does_not_fix_it(trail: Trail) -> None:

@@ -165,12 +165,7 @@ def test_rounding_moves_a_price_by_less_than_a_hundredth_of_a_percent(price: Dec
 
 def test_a_file_gives_bars_and_bad_rows_in_its_order_with_their_lines(tmp_path: Path) -> None:
     path = file(tmp_path, ",".join(GOOD), ",".join(row(close="x")), ",".join(GOOD), "a,b")
-    assert list(BarFile(path)) == [
-        BAR,
-        BadRow(3, "close 'x' is not a number"),
-        BAR,
-        BadRow(5, "2 columns, expected 7"),
-    ]
+    assert list(BarFile(path)) == [BAR, BadRow(3, "close 'x' is not a number"), BAR, BadRow(5, "2 columns, expected 7")]
 
 
 def test_blank_lines_are_left_out_and_counted(tmp_path: Path) -> None:
