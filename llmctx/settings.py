@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     """The endpoint."""
     log_format: Literal["text", "json"] = "text"
     """How log records are written: lines for people, or one JSON object each."""
+    log_level: Literal["info", "debug"] = "info"
+    """Which log records are written; debug adds where an error that nobody foresaw was raised."""
     alerts: AlertSettings = AlertSettings()
     """Alerts."""
     otel: OtelSettings = OtelSettings()

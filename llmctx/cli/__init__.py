@@ -33,7 +33,21 @@ def main() -> None:
     except OSError as error:  # a file that the command itself reads or writes, or its output
         _report(LlmctxError(f"{error}.", "Check that the file exists and can be read or written."))
         sys.exit(2)
+    except Exception as error:  # noqa: BLE001  a defect, of ours or of a library, is one sentence too
+        sys.exit(_broken(error))
     sys.exit(code)
+
+
+def _broken(error: Exception) -> int:
+    """Report an error that nobody foresaw, and return the exit code."""
+    from llmctx.errors import in_short
+    from llmctx.worker.broken_step import DEFECT, BrokenStepError, log_traceback
+
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    log_traceback(f"llmctx {command}", error)
+    broken = BrokenStepError(f"`llmctx {command}` broke off: {in_short(error)}.", DEFECT)
+    _report(broken)
+    return broken.exit_code
 
 
 def _report(error: LlmctxError) -> None:

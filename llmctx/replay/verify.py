@@ -18,10 +18,10 @@ from llmctx.trail.proof.coverage import Coverage, Trusted, notes_since, read_cov
 from llmctx.trail.proof.erasure import Erasure
 from llmctx.trail.proof.key import read_public_key
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
-from llmctx.trail.proof.roster import older_keys
 from llmctx.trail.proof.rotation import key_chain
 from llmctx.trail.proof.verify import Verifier
 from llmctx.trail.proof.writer import WriterKeys
+from llmctx.trail.proof.writers_file import older_keys
 
 
 class OutsideEvidence(NamedTuple):

@@ -11,6 +11,7 @@ from llmctx.record import RecordMetadata, compose_loss, compose_unread
 from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.log import Draft, Log
 from llmctx.trail.proof.key import load_or_make_key, read_public_key
+from llmctx.trail.proof.replaced import replaced_key
 from llmctx.trail.proof.roster import Roster, granted_enrolment
 from llmctx.trail.proof.writer import load_or_make_writer
 
@@ -24,12 +25,14 @@ class Enrolment:
         self._log = log
         self._state_dir = state_dir
         self._instance = instance
+        self._grant: dict[str, str] | None = None
 
     async def open(self) -> Roster:
         """Make the keys of a new trail, or load those of this state directory; returns the keys enrolled so far.
 
-        Raises NotJoinedError if the trail has writers and this state directory is none of them, KeyFileError if a key
-        cannot be used, TrailError if the server does not answer.
+        Raises NotJoinedError if the trail has writers and this state directory is none of them; KeyFileError if a key
+        cannot be used, or the one that would enrol ours did not sign the trail; TrailError if the server does not
+        answer.
         """
         state_dir, instance = self._state_dir, self._instance.id
         if read_public_key(state_dir, instance) is None and await self._log.checkpoint() is None:
@@ -38,8 +41,12 @@ class Enrolment:
         self.roster = Roster(state_dir, instance, self._log.partition)
         """The keys enrolled so far, once it is open."""
         self.refuse_retired()
-        self._grant = granted_enrolment(state_dir, instance, self._writer.key)
-        if self._grant is None and self.roster.place_of(self._writer.key) is None:
+        replaced = replaced_key(state_dir, instance, self._log.partition)
+        if replaced is not None and replaced.signs:  # of another key its notary says so
+            _log.error(f"{replaced.what} {replaced.do}", extra={"alert": "unsigned", "subject": "key"})
+        if self.roster.place_of(self._writer.key) is None and self._may_enrol() is None:
+            if self.roster.replaced is not None:
+                raise self.roster.replaced.error
             if self.roster.since is not None:
                 raise NotJoinedError(state_dir)
             _log.warning(
@@ -59,7 +66,13 @@ class Enrolment:
         enrolled = entry is not None and entry.record.get("enrolment", {}).get("key") == self._writer.key.text
         if enrolled:
             self._sign()
-        return not enrolled and self._grant is not None
+        return not enrolled and self._may_enrol() is not None
+
+    def _may_enrol(self) -> dict[str, str] | None:
+        """The signed statement that enrols our key; None if there is none. Without need no private key is read."""
+        if self._grant is None:
+            self._grant = granted_enrolment(self._state_dir, self._instance.id, self._writer.key)
+        return self._grant
 
     async def first_record(self, lost: tuple[int, int] | None, metadata: RecordMetadata) -> Draft | None:
         """What must be recorded before anything else: a loss, how the trail begins, or that our key is enrolled.

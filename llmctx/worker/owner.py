@@ -37,6 +37,7 @@ from llmctx.trail.proof.request import Request
 from llmctx.trail.proof.roster import Roster
 from llmctx.trail.spool.recovery import Recovery
 from llmctx.worker.archiving import Archiving
+from llmctx.worker.broken_step import named_step
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
 from llmctx.worker.people import REQUEST as ACT
@@ -111,18 +112,23 @@ class Owner:
 
         Raises LeaseError if another owner has it, NewerFormatError if a newer version has had it, ForkError if log,
         spool and anchor contradict each other, KeyFileError if this state directory has not joined the trail,
-        TrailError if the server or the disk does not answer.
+        TrailError if the server or the disk does not answer, BrokenStepError for an error that nobody foresaw.
         """
-        await self._check.contents()
+        with named_step("Checking the server's functions and the types of its keys"):
+            await self._check.contents()
         await self.people.open(self._home.people)
-        roster = await self._enrolment.open()
+        with named_step(f"Reading the keys in {self._home.state_dir / 'keys'}"):
+            roster = await self._enrolment.open()
         await self.tenure.begin(self._wait)
         try:
             await self._check.instance()
             await self._enrolment.is_due()  # incidents that the comparison makes are signed already
-            lost = await self._recovery.open(roster, self._advance)
-            await self._publisher.resume()
-            await self._note(lost)
+            with named_step(f"Comparing the log with spool and anchor in {self._home.state_dir}"):
+                lost = await self._recovery.open(roster, self._advance)
+            with named_step(f"Publishing what {keys.decisions(self.partition)} lacks"):
+                await self._publisher.resume()
+            with named_step("Recording how the trail begins, or what it lost"):
+                await self._note(lost)
         except BaseException:
             await self._release()
             raise

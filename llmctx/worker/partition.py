@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,9 @@ from llmctx.prompt.template import load_template
 from llmctx.tasks import end, pause
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
+from llmctx.trail.log.people import PEOPLE_KEY
 from llmctx.worker.balancing import Balancer
+from llmctx.worker.broken_step import Breakdowns, BrokenStepError, dispensable, kept_going, named_step
 from llmctx.worker.budget import SharedBudget
 from llmctx.worker.effects import EffectRecorder
 from llmctx.worker.exposure import Reservations
@@ -44,6 +47,17 @@ class Admission(NamedTuple):
     """Whether the server has memory for more decisions; whoever made it runs it."""
     balancer: Balancer
     """Whether this worker should hold one more partition; whoever made it runs it."""
+    breakdowns: Breakdowns
+    """How often its partitions broke off."""
+
+
+async def _named_mandate(home: TrailHome, mandate: Mandate) -> Mandate:
+    """The mandate with whoever set it by id; without a name if the table of people cannot be used."""
+    if not mandate.by:
+        return mandate
+    with dispensable(f"Finding who set the mandate in {PEOPLE_KEY}", "The mandate holds, and names nobody"):
+        return mandate.set_by(await home.names.id_of(mandate.by))
+    return mandate.set_by("")
 
 
 @asynccontextmanager
@@ -57,12 +71,13 @@ async def own_partition(
     """
     async with Owner(home, partition, wait=wait) as owner:
         trail_clock = TrailClock(home.redis, owner)
-        config = config._replace(rules=await trail_clock.open(config.rules))
+        with named_step(f"Finding the clock of partition {partition} in its newest records"):
+            config = config._replace(rules=await trail_clock.open(config.rules))
         if config.policy.mandate is not None:
-            mandate = config.policy.mandate
-            mandate = mandate.set_by(await home.names.id_of(mandate.by)) if mandate.by else mandate
+            mandate = await _named_mandate(home, config.policy.mandate)
             config = config._replace(policy=config.policy.model_copy(update={"mandate": mandate}))
-            await note_mandate(owner, mandate)
+            with dispensable("Noting which mandate holds", "It holds all the same, and each verdict names it"):
+                await note_mandate(owner, mandate)
         pipeline = Pipeline(
             home.redis,
             config,
@@ -94,56 +109,85 @@ async def serve_partition(
 
     With a `service` its start and its end are notices.
 
-    Raises InstanceError if the server comes back as another one, ForkError if it contradicts spool or anchor.
+    What breaks off with an error that nobody foresaw is logged and tried again.
+
+    Raises InstanceError if the server comes back as another one, ForkError if it contradicts spool or anchor,
+    BrokenStepError if all partitions break off again and again.
     """
     waiting = _LeaseWait(partition)
-    async with _admission_for(home, admission) as (memory, balancer):
+    async with _admission_for(home, admission) as given:
+        counted = _counted(given.breakdowns, partition, on_entry)
         while not stop.is_set():
-            hand_over = balancer.take(partition)
+            hand_over = given.balancer.take(partition)
             if hand_over is None:
                 await pause(_RETRY_S)
                 continue
             waiting.began = False
             try:
-                async with (
-                    own_partition(home, partition, config, wait=waiting.is_worth_it) as (owner, pipeline),
-                    open_redis(home.url, retries=0) as reader,
-                ):
-                    waiting.seen.clear()
-                    release = Reservations(home.redis, config.policy.mandate).release
-                    effects = EffectRecorder(owner, home.instance.partitions, on_entry, release)
-                    settler = Settler(
-                        home.redis,
-                        TickStream(reader, partition, home.ticks_kept_ms, effects.record),
-                        owner,
-                        pipeline,
-                        memory=memory,
-                        concurrency=concurrency,
-                        on_entry=on_entry,
-                    )
-                    beside = [
-                        asyncio.create_task(remind(home.redis, partition, home.instance.partitions, owner.memory))
-                    ]
-                    if service is not None:
-                        refs = tuple(template.ref for template in config.prompts.templates)
-                        await note_start(owner, service._replace(prompts=refs, people=owner.people.roles))
-                        beside.append(asyncio.create_task(note_prompts(owner, config.prompts, refs)))
-                    try:
-                        await settler.run(stop, hand_over)
-                        if service is not None:
-                            await note_stop(owner)
-                    finally:
-                        await end(*beside)
+                with named_step(f"Serving partition {partition}"):
+                    async with (
+                        own_partition(home, partition, config, wait=waiting.is_worth_it) as (owner, pipeline),
+                        open_redis(home.url, retries=0) as reader,
+                    ):
+                        waiting.seen.clear()
+                        release = Reservations(home.redis, config.policy.mandate).release
+                        effects = EffectRecorder(owner, home.instance.partitions, counted, release)
+                        settler = Settler(
+                            home.redis,
+                            TickStream(reader, partition, home.ticks_kept_ms, effects.record),
+                            owner,
+                            pipeline,
+                            memory=given.memory,
+                            concurrency=concurrency,
+                            on_entry=counted,
+                        )
+                        async with _beside(home, owner, config, service):
+                            await settler.run(stop, hand_over)
             except (ClockError, InstanceError, ForkError, KeyFileError):
                 raise
+            except BrokenStepError as error:
+                await given.breakdowns.add(partition, error)
             except (TrailError, ServerError) as error:
                 if not waiting.began:
                     waiting.seen.clear()
                     _log.warning(f"{error.what}; trying again")
             finally:
-                balancer.give_back(partition)
+                given.balancer.give_back(partition)
             if not stop.is_set():
                 await pause(_RETRY_S)
+
+
+def _counted(breakdowns: Breakdowns, partition: int, on_entry: Callable[[Entry], None]) -> Callable[[Entry], None]:
+    """The same callback; with each record the partition is served again."""
+
+    def seen(entry: Entry) -> None:
+        breakdowns.settled(partition)
+        on_entry(entry)
+
+    return seen
+
+
+@asynccontextmanager
+async def _beside(
+    home: TrailHome, owner: Owner, config: DecisionConfig, service: Service | None
+) -> AsyncIterator[None]:
+    """What goes on while ticks are settled: reminders of stops that wait, and the notices about a service."""
+    partition = owner.partition
+    reminding = partial(remind, home.redis, partition, home.instance.partitions, owner.memory)
+    tasks = [asyncio.create_task(kept_going("Reminding of stops that wait", reminding))]
+    try:
+        if service is not None:
+            refs = tuple(template.ref for template in config.prompts.templates)
+            with dispensable("Noting that the service starts", "No notice says under which settings it runs"):
+                await note_start(owner, service._replace(prompts=refs, people=owner.people.roles))
+            watching = partial(note_prompts, owner, config.prompts, refs)
+            tasks.append(asyncio.create_task(kept_going("Noting which prompts are asked with", watching)))
+        yield
+        if service is not None:
+            with dispensable("Noting that the service stops", "No notice says so"):
+                await note_stop(owner)
+    finally:
+        await end(*tasks)
 
 
 class _LeaseWait:
@@ -176,7 +220,7 @@ async def _admission_for(home: TrailHome, given: Admission | None) -> AsyncItera
     await memory.check()  # before the first tick is taken
     watching = asyncio.create_task(memory.run())
     try:
-        yield Admission(memory, Balancer(home.redis, home.instance.partitions))
+        yield Admission(memory, Balancer(home.redis, home.instance.partitions), Breakdowns())
     finally:
         await end(watching)
 

@@ -22,9 +22,10 @@ from llmctx.statement import Act, approved_in, compose_act, compose_approval
 from llmctx.symbols.memory import SymbolMemory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
-from llmctx.trail.log.people import NameTable
+from llmctx.trail.log.people import PEOPLE_KEY, NameTable
 from llmctx.trail.log.reader import LogReader
 from llmctx.trail.proof.request import Request
+from llmctx.worker.broken_step import dispensable
 from llmctx.worker.tick_map import IdMap
 
 REQUEST = "act"
@@ -52,6 +53,7 @@ class People:
         """Who may, by id, each with their roles; empty: everybody."""
         self.sha256 = ""
         """The digest by which records refer to them; empty if there are none."""
+        self._unknown: Mapping[str, tuple[str, ...]] = {}
         self._names = names
         self._said = said
         self._memory = memory
@@ -62,10 +64,19 @@ class People:
         """Without it nothing that acts can be approved."""
 
     async def open(self, people: Mapping[str, tuple[str, ...]]) -> None:
-        """Find the ids of those who may; raises TrailError if the server does not answer."""
-        ids = await self._names.ids_of(people)
-        self.roles = {ids[name]: roles for name, roles in people.items()}
-        self.sha256 = people_fields(self.roles)["people_sha256"] if people else ""
+        """Find the ids of those who may; if the table cannot be used, nobody may, until it can.
+
+        Raises TrailError if the server does not answer.
+        """
+        self._unknown = people
+        with dispensable(f"Reading the table of people in {PEOPLE_KEY}", "Nobody may approve or override meanwhile"):
+            await self._know()
+
+    async def _know(self) -> None:
+        ids = await self._names.ids_of(self._unknown)
+        self.roles = {ids[name]: roles for name, roles in self._unknown.items()}
+        self.sha256 = people_fields(self.roles)["people_sha256"] if self.roles else ""
+        self._unknown = {}
 
     async def named_by_id(self, tick: Tick) -> Tick:
         """The tick, with whoever confirms a price by it named by id.
@@ -90,6 +101,8 @@ class People:
             raise RequestError(f"A request to record an act is malformed: {error}", "Use one version.") from error
         if request.id in await self._said.settled({request.id}):
             return
+        if self._unknown:
+            await self._know()
         act = act.model_copy(update={"by": await self._names.id_of(act.by)})
         check_name(self.roles, act)
         if act.kind == "approval":

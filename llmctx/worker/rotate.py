@@ -12,6 +12,7 @@ from llmctx.record import compose_unread
 from llmctx.trail.proof.checkpoint import Key
 from llmctx.trail.proof.key import SigningKey, key_file, load_from
 from llmctx.trail.proof.notary import Notary
+from llmctx.trail.proof.replaced import refuse_replaced
 from llmctx.trail.proof.rotation import finish_rotation, next_key, signed_rotation
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
@@ -20,11 +21,12 @@ from llmctx.worker.owner import Owner
 async def rotate_instance_key(home: TrailHome) -> tuple[Key, Key]:
     """Replace the instance key; returns the old public key and the new one.
 
-    Raises AnchorBusyError or LeaseError while a notary or a worker runs, KeyFileError if the instance key is not in
-    this state directory, TrailError if the server does not answer.
+    Raises AnchorBusyError or LeaseError while a notary or a worker runs, KeyFileError if the key that signed the trail
+    is not in this state directory, TrailError if the server does not answer.
     """
     redis, instance, state_dir = home.redis, home.instance, home.state_dir
     old = load_from(key_file(state_dir, instance.id), instance.id)
+    refuse_replaced(state_dir, instance.id)
     notaries = [Notary(redis, instance, partition, state_dir, old) for partition in range(instance.partitions)]
     async with AsyncExitStack() as held:
         for notary in notaries:

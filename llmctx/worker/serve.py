@@ -12,6 +12,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.proof.key import has_public_key_alone
 from llmctx.trail.proof.notary_service import serve_notary
 from llmctx.worker.balancing import Balancer
+from llmctx.worker.broken_step import Breakdowns, dispensable, kept_going
 from llmctx.worker.failures import FailureWatch
 from llmctx.worker.home import TrailHome
 from llmctx.worker.memory import MemoryWatch
@@ -51,20 +52,24 @@ async def serve(
 
     `on_entry` is called with each record.
 
-    Raises what a partition or the notary ends with: InstanceError, ForkError, ServerError, KeyFileError.
+    Raises what a partition or the notary ends with: InstanceError, ForkError, ServerError, KeyFileError,
+    BrokenStepError.
     """
     on_entry = _watched(on_entry)
     if options.tune_gc:
         on_entry = _tuned_after_first(on_entry)
     memory, settled = MemoryWatch(home.redis), asyncio.Event()
-    await memory.check()  # before the first tick is taken
     balancer = Balancer(home.redis, home.instance.partitions)
-    await balancer.beat()  # before the first partition is taken
-    beside = [asyncio.create_task(memory.run()), asyncio.create_task(balancer.run())]
+    with dispensable("Measuring the server's memory", "It is measured again in a moment"):
+        await memory.check()  # before the first tick is taken
+    with dispensable("Counting the workers", "They are counted again in a moment"):
+        await balancer.beat()  # before the first partition is taken
+    breakdowns = Breakdowns(home.instance.partitions)
+    running = {"Watching the server's memory": memory.run, "Sharing the partitions with other workers": balancer.run}
     if options.watch:
-        beside.append(
-            asyncio.create_task(Watch(home.redis, home.url, home.instance.partitions, config.rules.sections).run())
-        )
+        watch = Watch(home.redis, home.url, home.instance.partitions, config.rules.sections)
+        running["Watching positions"] = watch.run
+    beside = [asyncio.create_task(kept_going(what, run)) for what, run in running.items()]
     serving = [
         asyncio.create_task(
             serve_partition(
@@ -72,7 +77,7 @@ async def serve(
                 partition,
                 config,
                 stop,
-                admission=Admission(memory, balancer),
+                admission=Admission(memory, balancer, breakdowns),
                 concurrency=options.concurrency,
                 service=options.service,
                 on_entry=on_entry,
@@ -99,7 +104,7 @@ async def _sign(home: TrailHome, settled: asyncio.Event) -> None:
             "notary` where the private key is (docs/operations.md); --no-notary says that this is meant"
         )
         return
-    await serve_notary(home.redis, home.instance, home.state_dir, settled)
+    await serve_notary(home.redis, home.instance, home.state_dir, settled, waits=True)
 
 
 async def _until_done_or_failed(serving: list[asyncio.Task[None]], signing: list[asyncio.Task[None]]) -> None:

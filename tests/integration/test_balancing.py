@@ -18,6 +18,7 @@ from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
 from llmctx.worker import balancing
 from llmctx.worker.balancing import Balancer
+from llmctx.worker.broken_step import Breakdowns
 from llmctx.worker.home import TrailHome
 from llmctx.worker.memory import MemoryWatch
 from llmctx.worker.partition import Admission, serve_partition
@@ -57,7 +58,7 @@ class Worker:
         self._serving = [
             asyncio.create_task(
                 serve_partition(
-                    home, number, config, self._stop, admission=Admission(memory, self.balancer), concurrency=2
+                    home, number, config, self._stop, admission=Admission(memory, self.balancer, Breakdowns()), concurrency=2
                 )
             )
             for number in range(PARTITIONS)

@@ -1,6 +1,7 @@
 """`llmctx run`: the service."""
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from llmctx.cli.run.observers import Observer, console_beside, observers
 from llmctx.cli.shared.deciding import decides
 from llmctx.cli.shared.decision_config import deciding
 from llmctx.cli.shared.endpoints import keys_of
-from llmctx.cli.shared.logs import LogFormat, show_logs
+from llmctx.cli.shared.logs import LogFormat, show_debug_logs, show_logs
 from llmctx.cli.shared.long_running import stop_signal
 from llmctx.cli.shared.options import AsJson, NewInstance
 from llmctx.cli.shared.output import messages, out, print_json
@@ -22,6 +23,7 @@ from llmctx.prompt.book import PromptBook
 from llmctx.schema import keys
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry, address
+from llmctx.worker.broken_step import dispensable, kept_going
 from llmctx.worker.serve import ServeOptions, serve
 from llmctx.worker.service_notice import Service, fingerprint
 
@@ -70,6 +72,8 @@ def run(
     """
     if log_format is not None:
         show_logs(log_format)
+        if settings.log_level == "debug":
+            show_debug_logs()
         settings = settings.model_copy(update={"log_format": str(log_format)})
     counter = _Counter(verbose=verbose, as_json=as_json)
     options = ServeOptions(settings.concurrency, watch=watch, notary=not no_notary, tune_gc=True)
@@ -115,19 +119,21 @@ async def _run(
             observers(settings, home, config.completer, metrics) as watching,
             console_beside(settings, home, console),
         ):
-            tasks = [asyncio.create_task(counter.report())]
+            tasks = [asyncio.create_task(kept_going("Counting what is settled", counter.report))]
             if isinstance(config.prompts, PromptBook):
-                tasks.append(asyncio.create_task(config.prompts.watch()))
+                tasks.append(asyncio.create_task(kept_going("Watching the folder of prompts", config.prompts.watch)))
             if maintenance:
                 from llmctx.cli.run.maintaining import maintain
 
-                tasks.append(asyncio.create_task(maintain(settings, home)))
+                tasks.append(asyncio.create_task(kept_going("Maintenance", partial(maintain, settings, home))))
             counter.partitions = home.instance.partitions
             watching.insert(0, counter.add)
             try:
-                prompts = tuple(template.ref for template in config.prompts.templates)
-                keys = {name: fingerprint(key, home.instance.id) for name, key in keys_of(settings).items()}
-                service = Service(settings.sha256, prompts, keys)
+                service = None
+                with dispensable("Naming settings, prompts and keys", "No notice says under which the service runs"):
+                    prompts = tuple(template.ref for template in config.prompts.templates)
+                    keys = {name: fingerprint(key, home.instance.id) for name, key in keys_of(settings).items()}
+                    service = Service(settings.sha256, prompts, keys)
                 await serve(home, config, stop, options._replace(service=service), on_entry=_each(watching))
             finally:
                 for task in tasks:

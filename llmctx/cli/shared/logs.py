@@ -11,6 +11,7 @@ from llmctx import clock, log_context
 from llmctx.cli.shared.output import messages
 from llmctx.visible import hide
 
+_FORMATTER = logging.Formatter()
 _secrets: list[str] = []
 
 
@@ -34,6 +35,11 @@ def show_logs(form: LogFormat = LogFormat.TEXT) -> None:
     logging.getLogger("llmctx").setLevel(logging.INFO)
 
 
+def show_debug_logs() -> None:
+    """Print the library's log records of level DEBUG too: where an error that nobody foresaw was raised."""
+    logging.getLogger("llmctx").setLevel(logging.DEBUG)
+
+
 def hide_in_logs(secrets: Iterable[str]) -> None:
     """From here on, hide these in every log record: other libraries log the addresses that they fail to reach."""
     _secrets[:] = secrets
@@ -43,6 +49,8 @@ class _ForPeople(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         show = messages.warning if record.levelno >= logging.WARNING else messages.note
         show(hide(record.getMessage(), _secrets))
+        if record.exc_info:
+            show(hide(_FORMATTER.formatException(record.exc_info), _secrets))
 
 
 class _JsonLines(logging.Formatter):

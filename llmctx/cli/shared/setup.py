@@ -6,14 +6,15 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from llmctx.cli.shared.logs import LogFormat, hide_in_logs, show_logs
+from llmctx.cli.shared.logs import LogFormat, hide_in_logs, show_debug_logs, show_logs
 from llmctx.cli.shared.secrets import secrets_of
 from llmctx.connection import open_redis
 from llmctx.errors import ServerError
 from llmctx.ops.server import EmbeddedServer
 from llmctx.settings import Settings, load_settings
 from llmctx.trail.log.instance import Instance, read_instance, require_instance
-from llmctx.trail.log.people import NameTable, show_people
+from llmctx.trail.log.people import PEOPLE_KEY, NameTable, show_people
+from llmctx.worker.broken_step import dispensable
 from llmctx.worker.home import TrailHome, bind_home
 
 _DAY_MS = 86_400_000
@@ -34,6 +35,8 @@ def settings_for(
     settings = load_settings(redis_url=redis_url, state_dir=state_dir, prompt=prompt, prompts=prompts)
     if settings.log_format == "json":
         show_logs(LogFormat.JSON)
+    if settings.log_level == "debug":
+        show_debug_logs()
     settings = settings.model_copy(update={"llm": settings.llm.chosen(endpoint, model)})
     hide_in_logs(secrets_of(settings))
     return settings
@@ -63,8 +66,13 @@ async def open_trail(settings: Settings) -> AsyncIterator[tuple[Redis, Instance]
     """
     async with redis_of(settings) as (redis, _):
         instance = await require_instance(redis)
-        show_people(await NameTable(redis, settings.state_dir).rows())
+        await _show_people(NameTable(redis, settings.state_dir))
         yield redis, instance
+
+
+async def _show_people(table: NameTable) -> None:
+    with dispensable(f"Reading the table of people in {PEOPLE_KEY}", "People are shown by their ids"):
+        show_people(await table.rows())
 
 
 def _embedded(directory: Path, *, makes_folder: bool) -> EmbeddedServer:
@@ -88,7 +96,7 @@ async def home_of(settings: Settings, redis: Redis, url: str, *, new_instance: b
     Raises as `bind_home` does.
     """
     home = await bind_home(redis, url, settings.state_dir, partitions=settings.partitions, new_instance=new_instance)
-    show_people(await home.names.rows())
+    await _show_people(home.names)
     kept_ms = settings.ticks_kept_d * _DAY_MS
     return home._replace(replicas=settings.replicas, ticks_kept_ms=kept_ms, people=settings.people)
 

@@ -19,9 +19,10 @@ from llmctx.errors import AnchorBusyError, AnchorError, CheckpointError, ForkErr
 from llmctx.killpoint import reached
 from llmctx.trail.disk import make_directory, sync_directory
 from llmctx.trail.proof.merkle import HASH_BYTES, CompactRange
-from llmctx.trail.proof.notes import split_notes
+from llmctx.trail.proof.notes import last_whole, split_notes
 
 _ZERO = bytes(HASH_BYTES)
+_TAIL_BYTES = 16_384
 
 
 def anchor_directory(state_dir: Path, instance: str, partition: int) -> Path:
@@ -118,6 +119,17 @@ class Anchor:
         """The newest checkpoint, None if there is none."""
         notes = self.checkpoints()
         return notes[-1] if notes else None
+
+    def last_note(self) -> str | None:
+        """The same as `newest`, without reading all that is older; a damaged file is not noticed."""
+        with self._disk_errors("read"):
+            try:
+                with self._checkpoints.open("rb") as file:
+                    begin = max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES)
+                    file.seek(begin)
+                    return last_whole(file.read())
+            except FileNotFoundError:
+                return None
 
     def _read_notes(self) -> tuple[list[str], int]:
         with self._disk_errors("read"):

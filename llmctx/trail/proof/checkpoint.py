@@ -198,7 +198,12 @@ def open_note(note: str, key: Key, origin: str | None = None) -> Checkpoint:
 
 def is_signed_by(note: str, key: Key) -> bool:
     """Whether a well-formed note has a signature line of a key, valid or not."""
-    return any((name, key_id) == (key.name, key.id) for name, key_id, _ in _parse(note)[1])
+    return (key.name, key.id) in signers_of(note)
+
+
+def signers_of(note: str) -> list[tuple[str, bytes]]:
+    """The names and IDs of the keys that have a signature line in a well-formed note."""
+    return [(name, key_id) for name, key_id, _ in _parse(note)[1]]
 
 
 def _parse(note: str) -> tuple[Checkpoint, list[tuple[str, bytes, bytes]]]:

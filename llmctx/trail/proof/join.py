@@ -13,8 +13,10 @@ from llmctx.errors import CheckpointError, JoinError
 from llmctx.trail.log.instance import Instance, join_instance, read_state_instance
 from llmctx.trail.proof.checkpoint import Key, key_name_of, open_note
 from llmctx.trail.proof.key import load_key, write_public_key
-from llmctx.trail.proof.roster import enrolled_lines, grant
+from llmctx.trail.proof.replaced import refuse_replaced
+from llmctx.trail.proof.roster import grant
 from llmctx.trail.proof.writer import KEY_ID, enrol, enrolment_text, load_or_make_writer, writer_name
+from llmctx.trail.proof.writers_file import enrolled_lines
 
 _FORMAT = "llmctx-grant/1"
 
@@ -50,6 +52,7 @@ def approve(state_dir: Path, request: str, retires: str = "") -> dict[str, Any]:
     if writer.name != key_name_of(writer_name(instance.id)):
         raise JoinError(f"The request is about {writer.name}, not this trail.", "Name the right --state-dir.")
     signing = load_key(state_dir, instance.id)
+    refuse_replaced(state_dir, instance.id)
     return {
         "format": _FORMAT,
         "instance": instance.id,

@@ -127,7 +127,7 @@ def load_from(path: Path, instance: str) -> SigningKey:
     with disk_errors(path, "read"):
         try:
             mode = path.stat().st_mode
-            text = path.read_text(encoding="utf-8")
+            text = path.read_bytes().decode(errors="replace")
         except FileNotFoundError as error:
             do = "Make one with `llmctx key --make`, or start `llmctx run`, which makes it."
             if path.with_name(f"{path.name}.pub").exists():

@@ -4,13 +4,22 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
 
 from llmctx import clock
-from llmctx.errors import AnchorBusyError, ForkError, InstanceError, KeyFileError, ReceiptError, TrailError
+from llmctx.errors import (
+    AnchorBusyError,
+    ForkError,
+    InstanceError,
+    KeyFileError,
+    ReceiptError,
+    TrailError,
+    in_short,
+)
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
@@ -18,6 +27,7 @@ from llmctx.trail.proof.checkpoint import Checkpoint, Key
 from llmctx.trail.proof.key import SigningKey, key_file, load_key, load_notary_key, read_public_key
 from llmctx.trail.proof.notary import MIN_INTERVAL_MS, Notary
 from llmctx.trail.proof.receipt import make_receipt
+from llmctx.trail.proof.replaced import refuse_replaced, replaced_key
 
 _log = logging.getLogger(__name__)
 
@@ -29,28 +39,41 @@ async def serve_notary(
     stop: asyncio.Event,
     *,
     on_checkpoint: Callable[[Checkpoint], None] = lambda _: None,
+    waits: bool = False,
 ) -> None:
     """Sign every partition until `stop` is set, and once more then.
 
     Makes the private key if there is none. Logs a warning and retries while Redis is away or the disk is full. Waits
     while another notary holds an anchor, and takes over when that one ends.
 
-    Raises ForkError if the log contradicts an anchor, InstanceError if Redis has another instance, KeyFileError if the
-    key cannot be used, or if the state directory has the public key alone.
+    Raises ForkError if the log contradicts an anchor, InstanceError if Redis has another instance. Raises KeyFileError
+    if the key cannot be used, is not the one that signed the trail, or if the state directory has the public key alone;
+    with `waits` that is an error in the log, and nothing is signed until the key is put right.
     """
-    signing = load_notary_key(state_dir, instance.id)
-    notaries = [Notary(redis, instance, partition, state_dir, signing) for partition in range(instance.partitions)]
-    await asyncio.gather(*(_serve(notary, stop, on_checkpoint) for notary in notaries))
+
+    def notary(partition: int) -> Notary:
+        signing, replaced = load_notary_key(state_dir, instance.id), replaced_key(state_dir, instance.id, partition)
+        if replaced is not None and not replaced.signs:
+            raise replaced.error
+        return Notary(redis, instance, partition, state_dir, signing)
+
+    if not waits:
+        load_notary_key(state_dir, instance.id)
+        refuse_replaced(state_dir, instance.id)
+    partitions = range(instance.partitions)
+    await asyncio.gather(*(_serve(partial(notary, each), each, stop, on_checkpoint) for each in partitions))
 
 
 async def _serve(
-    notary: Notary,
+    make: Callable[[], Notary],
+    partition: int,
     stop: asyncio.Event,
     on_checkpoint: Callable[[Checkpoint], None],
 ) -> None:
     logged = ""
     while True:
         try:
+            notary = make()
             with notary.anchor.lock():
                 await notary.open()
                 logged = ""
@@ -58,12 +81,29 @@ async def _serve(
                 return
         except (ForkError, InstanceError):
             raise
-        except TrailError as error:
-            if str(error) != logged:
-                logged = str(error)
-                _log.log(logging.INFO if isinstance(error, AnchorBusyError) else logging.WARNING, logged)
+        except Exception as error:  # noqa: BLE001  whatever breaks here must cost no tick
+            if (told := str(error) if isinstance(error, TrailError) else in_short(error)) != logged:
+                logged = told
+                _tell(error, partition)
         if await _stopped_within(stop, MIN_INTERVAL_MS):
             return
+
+
+def _tell(error: Exception, partition: int) -> None:
+    """Log why a partition is not signed."""
+    alert = {"alert": "unsigned", "subject": str(partition)}
+    match error:
+        case AnchorBusyError():
+            _log.info(str(error))
+        case KeyFileError():
+            _log.error(str(error), extra=alert)
+        case TrailError():
+            _log.warning(str(error))
+        case _:
+            _log.error(
+                f"The notary of partition {partition} broke off: {in_short(error)}. It begins again", extra=alert
+            )
+            _log.debug(f"the notary of partition {partition} broke off", exc_info=error)
 
 
 async def _attend(notary: Notary, stop: asyncio.Event, on_checkpoint: Callable[[Checkpoint], None]) -> None:

@@ -50,6 +50,12 @@ def split_notes(raw: bytes) -> tuple[list[str], int]:
     return notes, end
 
 
+def last_whole(end: bytes) -> str | None:
+    """The last whole note in the end of a file, which may begin within a note; None if there is none."""
+    found = _NOTE.findall(end)
+    return found[-1].decode(errors="replace") if found else None
+
+
 def _is_text(torn: bytes) -> bool:
     """Whether this can be the beginning of a note; a power cut can leave zeros at its end."""
     try:

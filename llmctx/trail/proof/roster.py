@@ -10,19 +10,25 @@ Rule of order: a line stands in the file before the record that it names is appe
 """
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llmctx.private_files import FILE_MODE, make_private_directory
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import Fault
 from llmctx.trail.proof.checkpoint import Key, origin_of
-from llmctx.trail.proof.key import disk_errors, key_file, load_from, read_public_key, replace_public_key
+from llmctx.trail.proof.key import key_file, load_from, read_public_key, replace_public_key
+from llmctx.trail.proof.replaced import ReplacedKey, replaced_key
 from llmctx.trail.proof.writer import WriterKeys, enrol, signer_of
-
-_GRANTED, _RETIRED, _ROTATED = "granted", "retired", "rotated"
+from llmctx.trail.proof.writers_file import (
+    GRANTED,
+    RETIRED,
+    ROTATED,
+    append_line,
+    enrolled_lines,
+    read_lines,
+    roster_file,
+)
 
 
 class Roster(WriterKeys):
@@ -30,7 +36,12 @@ class Roster(WriterKeys):
 
     def __init__(self, state_dir: Path, instance: str, partition: int) -> None:
         """Raises KeyFileError if a file cannot be read."""
-        super().__init__(origin_of(instance, partition), read_public_key(state_dir, instance))
+        replaced = replaced_key(state_dir, instance, partition)
+        is_right_beside = replaced is not None and replaced.signs
+        key = load_from(key_file(state_dir, instance), instance).key if is_right_beside else None
+        super().__init__(origin_of(instance, partition), key or read_public_key(state_dir, instance))
+        self.replaced: ReplacedKey | None = None if is_right_beside else replaced
+        """The instance key here if it is not the one that signed the trail: what that one signed cannot be checked."""
         self._state_dir, self._instance = state_dir, instance
         self._file = roster_file(state_dir, instance)
         self._partition = partition
@@ -48,7 +59,7 @@ class Roster(WriterKeys):
         if fault is not None and self._load():  # another process may have met the enrolment first
             fault = super().check(entry)
         for key_id in self.retired.keys() - before:  # before the new key's line: a kill may come between the two
-            _append(self._file, f"{self._partition} {self.retired[key_id]} {key_id.hex()} {_RETIRED}")
+            append_line(self._file, f"{self._partition} {self.retired[key_id]} {key_id.hex()} {RETIRED}")
         for key in list(self.keys.values()):
             if key.id not in self._places:
                 self.add(key, entry.index)
@@ -64,8 +75,8 @@ class Roster(WriterKeys):
         Raises KeyFileError if that cannot be written.
         """
         if retires:
-            _append(self._file, f"{self._partition} {index} {retires} {_RETIRED}")
-        _append(self._file, f"{self._partition} {index} {key.text}")
+            append_line(self._file, f"{self._partition} {index} {retires} {RETIRED}")
+        append_line(self._file, f"{self._partition} {index} {key.text}")
         self._load()
 
     def rotate(self, old: Key, index: int) -> None:
@@ -73,10 +84,15 @@ class Roster(WriterKeys):
 
         Raises KeyFileError if that cannot be written.
         """
-        _append(self._file, f"{self._partition} {index} {old.text} {_ROTATED}")
+        append_line(self._file, f"{self._partition} {index} {old.text} {ROTATED}")
         self._load()
 
     def _read(self, enrolment: dict[str, Any], index: int) -> Key | Fault:
+        if self.replaced is not None:
+            known = next((key for key in self.keys.values() if key.text == enrolment["key"]), None)
+            if known is None or self._places.get(known.id) != index:
+                raise self.replaced.error  # a genuine record would be taken for a foreign one
+            return known
         if self._instance_key is None:
             return Fault(index, "enrolment", "an instance key to check it with", "none in this state directory")
         return super()._read(enrolment, index)
@@ -84,12 +100,12 @@ class Roster(WriterKeys):
     def _load(self) -> bool:
         """Read the file; whether it has a key that was unknown."""
         before = len(self._places)
-        for place in _lines(self._file):
-            if place[3:] == [_ROTATED]:
+        for place in read_lines(self._file):
+            if place[3:] == [ROTATED]:
                 key, is_here = Key.read(place[2]), place[0] == str(self._partition)
                 self._older[key] = int(place[1]) if is_here else self._older.get(key, math.inf)
             elif place[0] == str(self._partition):
-                if place[3:] == [_RETIRED]:
+                if place[3:] == [RETIRED]:
                     self.retire(bytes.fromhex(place[2]), int(place[1]))
                     continue
                 key, index = Key.read(place[2]), int(place[1])
@@ -99,31 +115,18 @@ class Roster(WriterKeys):
         return len(self._places) > before
 
 
-def older_keys(state_dir: Path, instance: str) -> list[Key]:
-    """The instance keys that records have replaced.
-
-    Raises KeyFileError if the file cannot be read.
-    """
-    lines = _lines(roster_file(state_dir, instance))
-    return list(dict.fromkeys(Key.read(line[2]) for line in lines if line[3:] == [_ROTATED]))
-
-
-def roster_file(state_dir: Path, instance: str) -> Path:
-    """The file of an instance's writer keys."""
-    return state_dir / "keys" / f"{instance}.writers"
-
-
 def granted_enrolment(state_dir: Path, instance: str, writer: Key) -> dict[str, str] | None:
     """The signed statement that enrols a writer key: as it was granted, or made now; None if neither can be.
 
-    Raises KeyFileError if a key cannot be used.
+    A key that is not the one that signed the trail enrols nobody. Raises KeyFileError if a key cannot be used.
     """
     instance_key = read_public_key(state_dir, instance)
-    for line in _lines(roster_file(state_dir, instance)):
+    for line in read_lines(roster_file(state_dir, instance)):
         is_valid = instance_key is not None and signer_of(line[2]) == instance_key.id  # not that of an older one
-        if line[:2] == [_GRANTED, writer.text] and is_valid:
+        if line[:2] == [GRANTED, writer.text] and is_valid:
             return {"key": writer.text, "signature": line[2]} | ({"retires": line[3]} if line[3:] else {})
-    if not key_file(state_dir, instance).exists():
+    replaced = replaced_key(state_dir, instance)
+    if not key_file(state_dir, instance).exists() or (replaced is not None and not replaced.signs):
         return None
     return {"key": writer.text, "signature": enrol(load_from(key_file(state_dir, instance), instance), writer)}
 
@@ -137,33 +140,5 @@ def grant(
     """
     known = enrolled_lines(state_dir, instance)
     fresh = [line for line in enrolled if line not in known]
-    for line in (*fresh, f"{_GRANTED} {writer.text} {signature} {retires}".rstrip()):
-        _append(roster_file(state_dir, instance), line)
-
-
-def enrolled_lines(state_dir: Path, instance: str) -> list[str]:
-    """The lines about keys that records have enrolled.
-
-    Raises KeyFileError if the file cannot be read.
-    """
-    return [" ".join(line) for line in _lines(roster_file(state_dir, instance)) if line[0] != _GRANTED]
-
-
-def _lines(file: Path) -> list[list[str]]:
-    with disk_errors(file, "read"):
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
-    whole = text[: text.rfind("\n") + 1]  # a kill can leave half a line
-    return [words for words in (line.split(" ") for line in whole.splitlines()) if len(words) in (3, 4)]
-
-
-def _append(file: Path, line: str) -> None:
-    with disk_errors(file, "written"):
-        make_private_directory(file.parent)
-        opened = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
-        try:
-            # A line that a kill left unfinished must not swallow this one.
-            torn = not file.read_bytes().endswith(b"\n") and os.fstat(opened).st_size
-            os.write(opened, f"{chr(10) if torn else ''}{line}\n".encode())
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+    for line in (*fresh, f"{GRANTED} {writer.text} {signature} {retires}".rstrip()):
+        append_line(roster_file(state_dir, instance), line)

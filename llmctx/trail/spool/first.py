@@ -28,7 +28,8 @@ async def genuine_first(redis: Redis, log: Log, roster: Roster, spooled: Callabl
     base = Base()
     try:
         base = await log.base()
-        fault = check_base(base, roster.instance_keys, roster.origin)
+        # Without the key that signed it, the notice of our writers has to tell (below).
+        fault = check_base(base, () if roster.replaced is not None else roster.instance_keys, roster.origin)
         wrong = None if fault is None else f"expected {fault.expected}, found {fault.found}"
     except ValueError as error:
         wrong = f"it is malformed: {error}"
