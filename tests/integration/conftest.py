@@ -185,6 +185,11 @@ class Running:
             for tick in (entry.record["tick"], *entry.record.get("conflated", []))
         ]
 
+    async def decide(self, redis: Redis, tick: str, symbol: str, partition: int = 0) -> None:
+        """Raise a tick, and wait until it is settled."""
+        await raise_tick(redis, tick, symbol, partition)
+        await self.until_settled(tick)
+
     async def until_settled(self, *ticks: str) -> None:
         await until(lambda: set(ticks) <= set(self.settled()))
 

@@ -313,8 +313,7 @@ async def test_a_key_that_cannot_be_used_is_a_skipped_record_that_names_key_and_
     async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
         for what, (key, value, said) in BROKEN.items():
             await valkey.mset(live("AAPL") | {key: value})
-            await raise_tick(valkey, what, "AAPL")
-            await running.until_settled(what)
+            await running.decide(valkey, what, "AAPL")
             record = running.entries[-1].record
             assert (record["tick"], record["kind"]) == (what, "skipped")
             assert key in record["verdict"]["reason"], what
@@ -467,8 +466,7 @@ async def make_trail(redis: Redis, url: str, state_dir: Path) -> None:
     await hold(redis, "AAPL", "MSFT")
     async with serving(redis, url, state_dir, ByRules()) as running:
         for n, symbol in enumerate(("AAPL", "MSFT", "NONE", "AAPL"), start=1):
-            await raise_tick(redis, f"t{n}", symbol)
-            await running.until_settled(f"t{n}")
+            await running.decide(redis, f"t{n}", symbol)
 
 
 @pytest.fixture

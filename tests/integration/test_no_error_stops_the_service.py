@@ -164,8 +164,7 @@ FULFILLING = (
 async def test_a_step_of_fulfilling_a_request(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
     await valkey.mset(live("AAPL", price=85.0))
     async with serving(valkey, valkey_url, tmp_path, ByRules(), people={"R. Meier": ("approver",)}) as running:
-        await raise_tick(valkey, "first", "AAPL")
-        await running.until_settled("first")
+        await running.decide(valkey, "first", "AAPL")
         instance = read_state_instance(tmp_path)
         assert instance is not None
         writer, origin = load_or_make_writer(tmp_path, instance.id), origin_of(instance.id, 0)
@@ -207,8 +206,7 @@ async def test_an_entry_that_cannot_be_read_is_an_incident(
         with monkeypatch.context() as patch:
             patch.setattr("llmctx.worker.ticks._delivery", failing(1, resolve_name("llmctx.worker.ticks._delivery")))
             await raise_tick(valkey, "unread", "AAPL")
-            await raise_tick(valkey, "read", "AAPL")
-            await running.until_settled("read")
+            await running.decide(valkey, "read", "AAPL")
     reasons = [str(leaf["verdict"]) for leaf in await leaves(valkey) if leaf["kind"] == "incident"]
     assert len(reasons) == 1
     assert "cannot be read: OverflowError" in reasons[0]
