@@ -165,17 +165,10 @@ def calls_of(text: str, heads: set[str]) -> int:
 @pytest.mark.parametrize(
     "near",
     [
-        "[price.price.last ",
-        "[price",
-        "[",
-        '[price["',
-        "[price.price.last + ((",
-        "[((((",
-        "[price.a x]",
-        '[price["a]',
-        "[price[0][",
+        "[price.price.last ", "[price", "[", '[price["', "[price.price.last + ((", "[((((", "[price.a x]",
+        '[price["a]', "[price[0][",
     ],
-)
+)  # fmt: skip
 def test_near_misses_cost_a_bounded_number_of_steps_each(near: str) -> None:
     few, many = calls_of(near * 100, {"price"}), calls_of(near * 10_000, {"price"})
     assert many <= 102 * few
