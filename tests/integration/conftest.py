@@ -302,15 +302,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return Prepared(tmp_path_factory.mktemp("prepared"))
 
 
-Prepare = Callable[[Redis, str, Callable[[Redis, str, Program], Awaitable[object]]], Awaitable[Program]]
+Prepare = Callable[..., Awaitable[Program]]
 
 
 @pytest.fixture
 def prepare(prepared: Prepared, tmp_path: Path, short_pauses: None) -> Prepare:  # noqa: ARG001
     """Gives a program on a server, filled by the first test of the module that asks for it."""
 
-    async def once(redis: Redis, url: str, make: Callable[[Redis, str, Program], Awaitable[object]]) -> Program:
-        made = Program(url, tmp_path)
+    async def once(
+        redis: Redis, url: str, make: Callable[[Redis, str, Program], Awaitable[object]], endpoint: str | None = None
+    ) -> Program:
+        made = Program(url, tmp_path, endpoint)
         await prepared.once(url, redis, tmp_path, partial(make, redis, url, made))
         return made
 
