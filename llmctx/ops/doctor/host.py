@@ -59,11 +59,7 @@ async def disk(subject: Subject) -> Finding:
         )
     if free >= AMBER_FREE:
         return green(what)
-    return (red if free < RED_FREE else amber)(
-        what,
-        _UNPUBLISHED,
-        f"Free space on the disk of {folder}, or move it.",
-    )
+    return (red if free < RED_FREE else amber)(what, _UNPUBLISHED, f"Free space on the disk of {folder}, or move it.")
 
 
 def _size(folder: Path) -> int:

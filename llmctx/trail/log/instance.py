@@ -176,8 +176,7 @@ def _read_file(file: Path) -> Instance | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InstanceError(
-            f"{file} cannot be read: {error}.",
-            "Restore it from a backup, or remove it to adopt the instance in Redis.",
+            f"{file} cannot be read: {error}.", "Restore it from a backup, or remove it to adopt the instance in Redis."
         ) from error
 
 
