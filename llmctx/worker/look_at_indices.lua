@@ -4,7 +4,10 @@
 -- Returns the index at which the log begins, its last index (-1 if it is empty), the sizes of both maps, the index of each
 -- tick and id, and the length and last element of each list; false where there is none, or another type.
 local function or_false(value)
-  return type(value) == 'table' and value['err'] and false or value
+  if type(value) == 'table' and value['err'] then
+    return false
+  end
+  return value
 end
 
 local function run(keys, args)

@@ -95,15 +95,7 @@ class Tenure:
     async def _renew(self) -> None:
         while True:
             await pause(_RENEW_S)
-            try:
-                if await self._check.contents():
-                    await self._recovery.fetch()
-                await renumber(self._redis, self._partition, self._lease.owner)
-                await self._look()
-            except TrailError:  # the renewal itself tells whether the server answers
-                pass
-            except Exception as error:  # noqa: BLE001  the lease is renewed all the same
-                self._broke_off("Looking at the keys", error)
+            await self._look_at_keys()
             try:
                 holder = await self.retake()
                 if holder is None:
@@ -117,3 +109,14 @@ class Tenure:
             else:
                 if holder is not None:
                     self.lost = holder.refusal(self._partition)
+
+    async def _look_at_keys(self) -> None:
+        try:
+            if await self._check.contents():
+                await self._recovery.fetch()
+            await renumber(self._redis, self._partition, self._lease.owner)
+            await self._look()
+        except TrailError:  # the renewal itself tells whether the server answers
+            pass
+        except Exception as error:  # noqa: BLE001  the lease is renewed all the same
+            self._broke_off("Looking at the keys", error)

