@@ -35,8 +35,8 @@ _MAX_RECENT, _MAX_SYMBOLS = 1000, 20_000
 _LOOKED_AT = 200
 """How many ticks, ids and lists one call looks at; the next one goes on with others."""
 _PAGE = 200
-_QUIET_S = 60.0
-"""How long nothing is read again after the log has borne out what was looked at."""
+_PAUSES = 10
+"""So many times as long as the log was read, nothing is read again if it bore out what was looked at."""
 
 
 class _List(NamedTuple):
@@ -184,6 +184,7 @@ class Indices:
         await asyncio.shield(self._mending)
 
     async def _mend(self) -> None:
+        began_s = clock.monotonic_s()
         size, first = await self._log.size(), await self._log.first()
         put, lists, page = [0, 0], dict[str, list[int]](), list[Entry]()
         async for entry in self._log.read(first, size):
@@ -202,8 +203,11 @@ class Indices:
         for symbol in mended[:1]:
             others = f", nor did the lists of {len(mended) - 1} other symbols" if mended[1:] else ""
             _tell(self._log.key(f"symbol:{symbol}"), f"did not have the symbol's records{others}")
+        self._sizes = (0, 0)  # what somebody else had put there may be gone
+        self._symbols = OrderedDict((symbol, known._replace(length=0)) for symbol, known in self._symbols.items())
         if not mended and not any(put):
-            self._quiet_until_s = clock.monotonic_s() + _QUIET_S
+            now_s = clock.monotonic_s()
+            self._quiet_until_s = now_s + _PAUSES * (now_s - began_s)
 
     async def _put_back(self, each: TickMap, entries: Sequence[Entry]) -> int:
         """Put back into a map what it has not of some records; returns how many ids."""
