@@ -9,6 +9,7 @@ Source: golang.org/x/mod/sumdb/note uses this form for private keys.
 """
 
 import base64
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from llmctx.trail.proof.checkpoint import ED25519, Checkpoint, Key, key_name_of,
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+_log = logging.getLogger(__name__)
 
 _PREFIX = "PRIVATE+KEY+"
 _OTHERS = 0o077
@@ -191,7 +194,8 @@ def load_notary_key(state_dir: Path, instance: str) -> SigningKey:
 
 
 def read_public_key(state_dir: Path, instance: str) -> Key | None:
-    """The public key of an instance, None if the state directory has none.
+    """The public key of an instance, None if the state directory has none; if its file is malformed, that of the
+    private key beside it.
 
     Raises KeyFileError if the file is malformed or cannot be read.
     """
@@ -203,6 +207,9 @@ def read_public_key(state_dir: Path, instance: str) -> Key | None:
             private = key_file(state_dir, instance)
             return load_key(state_dir, instance).key if private.exists() else None
         except (CheckpointError, UnicodeDecodeError) as error:
+            if key_file(state_dir, instance).exists():
+                _log.warning(f"{path} does not hold a vkey, so it is read from the private key. Remove that file")
+                return load_key(state_dir, instance).key
             raise KeyFileError(f"{path} does not hold a vkey: {error}", "`llmctx key` shows the right one.") from error
 
 
