@@ -54,9 +54,12 @@ class SigningKey:
         """
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415  as above
 
-        name, key_id, encoded = text.strip().removeprefix(_PREFIX).split("+", 2)
+        parts = text.strip().removeprefix(_PREFIX).split("+", 2)
+        if not text.startswith(_PREFIX) or len(parts) != 3:  # noqa: PLR2004  name, key ID, seed
+            raise ValueError("it is not a private key")
+        name, key_id, encoded = parts
         raw = base64.b64decode(encoded, validate=True)
-        if not text.startswith(_PREFIX) or raw[:1] != ED25519:
+        if raw[:1] != ED25519:
             raise ValueError("it is not a private Ed25519 key")
         signing = cls(name, Ed25519PrivateKey.from_private_bytes(raw[1:]))
         if signing.key.id.hex() != key_id:
@@ -148,14 +151,19 @@ def load_from(path: Path, instance: str) -> SigningKey:
     try:
         signing = SigningKey.read(text)
     except ValueError as error:
-        raise KeyFileError(
-            f"The key {path} is malformed: {error}.", "Restore it from a backup.", exit_code=2
-        ) from error
+        raise KeyFileError(f"The key {path} is malformed: {error}.", _remedy(path), exit_code=2) from error
     if signing.key.name != key_name_of(instance):
-        raise KeyFileError(
-            f"{path} holds the key of {signing.key.name}.", "Restore the right one from a backup.", exit_code=2
-        )
+        raise KeyFileError(f"{path} holds the key of {signing.key.name}.", _remedy(path), exit_code=2)
     return signing
+
+
+def _remedy(path: Path) -> str:
+    """What to do about a private key that cannot be used; a writer key need not be kept."""
+    if path.name.endswith("-writer"):
+        return (
+            f"Move {path} and {path.name}.pub away: the next start makes a writer key, and the instance key enrols it."
+        )
+    return "Restore it from your copy (docs/operations/runbooks.md, A key is lost)."
 
 
 def load_or_make_key(state_dir: Path, instance: str) -> SigningKey:
