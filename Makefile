@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/pytest -q
 # Workers share the tests; each has its own servers.
-PARALLEL := -n auto --dist worksteal --inline-snapshot=disable
+PARALLEL := -n auto --dist worksteal
 
 # Tests start hundreds of processes: let them keep what Python compiles, also where the environment forbids it.
 unexport PYTHONDONTWRITEBYTECODE

@@ -1,7 +1,7 @@
 """The dead letter of a tick that cannot be decided: the guardrails' verdict, with as much evidence as can be recorded.
 
-Whatever breaks while it is made, it is made with less: without the guardrails price and stop are compared plainly, and
-a verdict whose record cannot be composed stands in a leaf of last resort (plain_leaf).
+If a step fails, the dead letter is made with less: without the guardrails price and stop are compared directly, and if
+the record cannot be composed, the verdict goes into a leaf of last resort (plain_leaf).
 """
 
 import contextlib
@@ -30,13 +30,13 @@ class DeadLetter(NamedTuple):
     tick: Tick
     """The tick."""
     verdict: Verdict
-    """The guardrails' verdict, or that of a plain comparison of price and stop."""
+    """The guardrails' verdict, or that of the plain comparison of price and stop."""
     metadata: RecordMetadata
-    """How its record comes about."""
+    """Metadata of its record."""
     draft: Draft | None = None
     """The record with its evidence; None if that cannot be composed."""
     package: Package | None = None
-    """What was judged; None if the guardrails could not run."""
+    """The package that was judged; None if the guardrails could not run."""
     trouble: str = ""
     """Why there is no record with its evidence."""
 
@@ -54,7 +54,7 @@ class DeadLetter(NamedTuple):
                 said[name] = value
         position: dict[str, Any] = {}
         if self.package is not None:
-            with contextlib.suppress(Exception):  # the execution side wants it, but the verdict stands without it
+            with contextlib.suppress(Exception):  # the execution side wants it, but the verdict is valid without it
                 position["position"] = _plainly(self.package.position)
         return plain_draft("dead_letter", self.tick, said, self.metadata, **position)
 
@@ -71,7 +71,7 @@ def _plainly(position: Position) -> dict[str, str]:
 def write_dead_letter(
     tick: Tick, snapshot: Snapshot, reason: str, metadata: RecordMetadata, policy: GuardPolicy
 ) -> DeadLetter:
-    """Judge a tick for which no decision can be had, for the reason given, and compose its record."""
+    """Judge a tick that cannot be decided, for the reason given, and compose its record."""
     judged = None
     try:
         package = build_package(snapshot)
@@ -92,7 +92,7 @@ def write_dead_letter(
 
 
 def write_unjudged(tick: Tick, reason: str, metadata: RecordMetadata, policy: GuardPolicy) -> DeadLetter:
-    """The dead letter of a tick whose position cannot even be read, for the reason given."""
+    """The dead letter of a tick whose position cannot be read at all, for the reason given."""
     verdict = stop_unjudged(reason, policy)
     _log.error(f"{tick.symbol}: {verdict.reason}")
     return DeadLetter(tick, verdict, metadata)

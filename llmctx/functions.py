@@ -34,10 +34,14 @@ _OWN: dict[str, str] = {}
 class ServerFunction:
     """A Lua function from one file, which defines `run(keys, args)`; the files in `after` are put before it."""
 
-    def __init__(self, path: Path, *, after: Sequence[Path] = (), read_only: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, after: Sequence[Path] = (), read_only: bool = False, allow_oom: bool = False
+    ) -> None:
+        """`allow_oom` says that it adds nothing, so that a full server runs it too."""
         source = "".join(file.read_text(encoding="utf-8") for file in (*after, path))
         self.name = f"llmctx_{path.stem}_{hashlib.sha256(source.encode()).hexdigest()[:8]}"
-        flags = "flags = {'no-writes'}, " if read_only else ""
+        flag = "no-writes" if read_only else "allow-oom" if allow_oom else ""
+        flags = f"flags = {{'{flag}'}}, " if flag else ""
         self._library = (
             f"#!lua name={self.name}\n{source}\n"
             f"redis.register_function{{function_name = '{self.name}', {flags}callback = run}}\n"

@@ -1,4 +1,4 @@
-"""What stands in a leaf for each value of a tick. A field without a value is absent; decimals are strings."""
+"""The leaf fields for each value of a tick. A field without a value is absent; decimals are strings."""
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -19,7 +19,7 @@ from llmctx.schema.values import Position
 
 
 def prompt_fields(prompt: Prompt, messages: bytes) -> dict[str, Any]:
-    """A prompt as a leaf has it: by name, and by the digest of the messages as sent."""
+    """The fields of a prompt: its name, and the digest of the messages as sent."""
     return {
         "template": prompt.template,
         "version": prompt.version,
@@ -29,7 +29,7 @@ def prompt_fields(prompt: Prompt, messages: bytes) -> dict[str, Any]:
 
 
 def completion_fields(completion: Completion) -> dict[str, Any]:
-    """A completion as a leaf has it: what came of the call, without the body."""
+    """The fields of a completion: the result of the call, without the body."""
     return _present(
         {
             "outcome": str(completion.outcome),
@@ -59,8 +59,8 @@ def _tried(tried: Tried) -> dict[str, Any]:
 
 
 def calls_of(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every call that a record tells of, with the model that was asked: the last one, that of a first answer, and those
-    to endpoints that were asked in vain.
+    """Every call that a record reports, with its model: the last one, that of a first answer, and failed ones to other
+    endpoints.
     """
     model = str(record.get("request", {}).get("model", "unknown"))
     for completion in (record.get("completion"), record.get("reasked", {}).get("completion")):
@@ -71,7 +71,7 @@ def calls_of(record: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
 
 
 def sections_fields(package: Package) -> dict[str, Any]:
-    """Every section's key, status and age, and what is implausible about it, as a leaf has them."""
+    """Every section's key, status, age and implausible findings."""
     return {
         section.name: _present(
             {
@@ -89,7 +89,7 @@ def sections_fields(package: Package) -> dict[str, Any]:
 
 
 def mapped_position_fields(package: Package) -> dict[str, Any]:
-    """What is published of a position that another system wrote, because the evidence has it in other words."""
+    """The published fields of a position that another system wrote, because the evidence has other field names."""
     position = package.sections["position"].value
     if not isinstance(position, Position):
         return {}
@@ -98,7 +98,7 @@ def mapped_position_fields(package: Package) -> dict[str, Any]:
 
 
 def decision_fields(decision: Decision) -> dict[str, Any]:
-    """A decision as a leaf has it."""
+    """The fields of a decision."""
     return _present(
         {
             "action": str(decision.action),
@@ -117,7 +117,7 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
 
 
 def grounding_fields(grounding: Grounding) -> dict[str, Any]:
-    """A grounding as a leaf has it: what was counted, and what the package does not bear out."""
+    """The fields of a grounding: the counts, and what the package does not support."""
     return _present(
         {
             "evidence": grounding.evidence,
@@ -131,7 +131,7 @@ def grounding_fields(grounding: Grounding) -> dict[str, Any]:
 
 
 def wrong_fields(wrong: Grounding | str) -> dict[str, Any]:
-    """What was wrong with a first answer, as a leaf has it: its grounding, or why it does not fit."""
+    """The fields of what was wrong with a first answer: its grounding, or why it does not fit."""
     return {"misfit": wrong} if isinstance(wrong, str) else {"grounding": grounding_fields(wrong)}
 
 
@@ -144,7 +144,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def policy_fields(policy: GuardPolicy) -> dict[str, Any]:
-    """A policy as a leaf has it; what older versions did is absent: grounding off, an unconfirmed stop obeyed."""
+    """The fields of a policy, without the behaviour of older versions: grounding off, an unconfirmed stop acted on."""
     return _present(
         {
             "confidence_floor": text_of(policy.confidence_floor),
@@ -156,7 +156,7 @@ def policy_fields(policy: GuardPolicy) -> dict[str, Any]:
 
 
 def policy_of(record: Mapping[str, Any], mandate: Mandate | None = None) -> GuardPolicy:
-    """The guard policy under which a record was made; `mandate` is the one that it names, if it names one."""
+    """The guard policy under which a record was made; `mandate` is the one it names, if any."""
     policy = record["verdict"]["policy"]
     return GuardPolicy(
         confidence_floor=Decimal(policy["confidence_floor"]),
@@ -168,13 +168,13 @@ def policy_of(record: Mapping[str, Any], mandate: Mandate | None = None) -> Guar
 
 
 def mandate_fields(verdict: Verdict) -> dict[str, Any]:
-    """The mandate of a verdict as a leaf has it, beside the verdict: nothing if it has none."""
+    """The field of a verdict's mandate, which stands beside the verdict; empty without one."""
     mandate = None if verdict.policy is None else verdict.policy.mandate
     return {} if mandate is None else {"mandate": {"sha256": mandate.sha256}}
 
 
 def verdict_fields(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as a leaf has it."""
+    """The fields of a verdict."""
     return _present(
         {
             "action": verdict.action,
@@ -194,12 +194,12 @@ def verdict_fields(verdict: Verdict) -> dict[str, Any]:
 
 
 def approved_fields(approved: Approved) -> dict[str, Any]:
-    """What a person approves, as a leaf has it."""
+    """The fields of what a person approves."""
     return _as_texts(approved._asdict())
 
 
 def approved_of(record: Mapping[str, Any]) -> Approved:
-    """What a recorded approval approves."""
+    """What a recorded approval approved."""
     fields: dict[str, Any] = {
         name: Decimal(each) if name in ("quantity", "stop_loss", "take_profit") else each
         for name, each in record["approved"].items()
@@ -208,7 +208,7 @@ def approved_of(record: Mapping[str, Any]) -> Approved:
 
 
 def _as_texts(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that have a value, decimals as texts."""
+    """The fields that have a value, with decimals as text."""
     return _present({name: text_of(each) if isinstance(each, Decimal) else each for name, each in fields.items()})
 
 
@@ -217,5 +217,5 @@ def _present(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def text_of(value: Decimal | None) -> str | None:
-    """A decimal as a leaf has it; None stays None."""
+    """A decimal as leaf text; None stays None."""
     return None if value is None else format(value, "f")

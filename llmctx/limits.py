@@ -12,6 +12,8 @@ MAX_EFFECT_BYTES = 16 * 1024
 """What the execution side says of one effect; more is not read."""
 MAX_CONFIRMATION_BYTES = 16 * 1024
 """The price that a person confirms with a tick, with their name and reason; more is not read."""
+MAX_REQUEST_BYTES = 1024 * 1024
+"""A request to the owner of a partition: an act, a notice, what to trim; more is not read."""
 MAX_SYMBOL_CHARS = 32
 """A symbol."""
 MAX_CAUSE_CHARS = 200
@@ -20,8 +22,12 @@ MAX_CONFLATED = 500
 """The ticks that one record settles besides its own."""
 MAX_VALUE_BYTES = 256 * 1024
 """A live key's value; a larger one is not read, and its section is invalid."""
+MAX_PACKAGE_BYTES = 4 * 1024 * 1024
+"""All values of a package together; one that does not fit any more is not read, and its section is invalid."""
 MAX_BODY_BYTES = 1024 * 1024
 """A decoded response body; a larger one is not kept."""
+MAX_BODIES_BYTES = 64 * 1024 * 1024
+"""The response bodies of more than 64 KiB that a process reads and judges at once; further ones wait."""
 MAX_NUMBER_CHARS = 60
 """A number as it is written, in live values, answers, effects, bars and confirmations."""
 MAX_EXPONENT = 30

@@ -11,7 +11,7 @@ from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
 from typing import NamedTuple
 
 CONTEXT = Context(28, ROUND_HALF_EVEN, MIN_EMIN, MAX_EMAX, traps=[])
-"""The decimal context of all calculations: 28 digits, and nothing raises; an undefined result is not finite."""
+"""The decimal context of all calculations: 28 digits, and no traps; an undefined result is not finite."""
 MAX_CHARS = 400
 """Longer numbers count as unread."""
 
@@ -140,7 +140,7 @@ def numerals(text: str, start: int = 0, end: int | None = None) -> Iterator[Nume
 
 
 def _unread(text: str, start: int, end: int) -> Iterator[Numeral]:
-    """What has a value and no digits (½, Ⅳ); lone Chinese numerals are parts of words too often to say."""
+    """Numbers without digits (½, Ⅳ); a lone Chinese numeral is not reported, because it is too often part of a word."""
     if start >= end or text[start:end].isascii():
         return
     for run in _UNREAD.finditer(text, start, end):

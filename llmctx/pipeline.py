@@ -43,16 +43,16 @@ _log = logging.getLogger(__name__)
 Settle = Callable[[Draft, tuple[str, ...]], Awaitable[Entry]]
 """Appends a record, settles the stream entries with these ids, and publishes the record."""
 FixClock = Callable[[Clock], Awaitable[Clock]]
-"""Fixes the trail's clock if none is fixed yet; returns the one that is."""
+"""Fixes the trail's clock unless it is already fixed, and returns the one in force."""
 
 
 class DecisionConfig(NamedTuple):
-    """How decisions are made: what is asked of whom, on which data, within which limits."""
+    """How decisions are made: the prompt, the endpoint, the data and the limits."""
 
     prompts: PromptChoice
-    """The prompt of each symbol; a template alone is that of all."""
+    """The prompt for each symbol; a single template serves all symbols."""
     completer: Completer
-    """The endpoint that answers it."""
+    """The endpoint that answers prompts."""
     rules: ReadRules = ReadRules()
     """Which sections are read, and when they are stale."""
     policy: GuardPolicy = GuardPolicy()
@@ -60,11 +60,11 @@ class DecisionConfig(NamedTuple):
     reask_misfits: bool = True
     """Whether the model is asked once more if its answer does not fit the schema."""
     answer_within_s: float = 60.0
-    """The time for all that is asked on one tick, a second question included."""
+    """The time allowed for all calls of one tick, including a second question."""
     budget: BudgetTerms | None = None
-    """The daily budget that the workers of a server share; None limits nothing."""
+    """The daily budget shared by the workers of a server; None for no limit."""
     trigger: TriggerPolicy | None = None
-    """What makes a tick worth a call; None asks on every tick."""
+    """What makes a tick worth a call; None to ask on every tick."""
 
 
 class Pipeline:
@@ -102,7 +102,7 @@ class Pipeline:
         self._reserve = reserve
         self._budget = budget
         self.memory = memory or SymbolMemory()
-        """What is known of each symbol before."""
+        """The memory of each symbol before this tick."""
         self.memory.length = config.rules.memory
 
     async def decide(
@@ -147,7 +147,7 @@ class Pipeline:
         return entry
 
     def _remember(self, package: Package, verdict: Verdict, entry: Entry | None = None) -> None:
-        """Remember what was judged, and the record of it; the verdict stands, whatever its memory does."""
+        """Remember what was judged, and its record. The verdict stands even if this fails."""
         try:
             self.memory.add(package, verdict, entry)
             if self._config.trigger is not None and entry is not None:
@@ -156,7 +156,7 @@ class Pipeline:
             _log.warning(f"{package.symbol}: what was judged is not remembered: {in_short(error)}")
 
     async def judge(self, act_id: str, symbol: str, approved: Approved) -> Conclusion:
-        """Judge what a person approves by the limits and the data of now; raises as `decide` does."""
+        """Judge what a person approves, by the current limits and data; raises as `decide` does."""
         package = build_package(snapshot := await self._read(symbol))
         conclusion = Conclusion(snapshot, package, approved.judge(package, self._config.policy))
         return await with_room(self._reserve, act_id, conclusion)
@@ -175,7 +175,7 @@ class Pipeline:
             self._rules = self._rules.model_copy(update={"clock": fixed})
 
     async def confirm(self, tick: Tick, metadata: RecordMetadata) -> None:
-        """Record the price that a person confirms with a tick, and believe it from here on; a repeat changes nothing.
+        """Record a price that a person confirms with a tick, and believe it from now on; a repeat changes nothing.
 
         Raises TrailError if Redis does not answer.
         """
@@ -198,7 +198,7 @@ class Pipeline:
         could not be judged. Raises SnapshotError or TrailError if Redis does not answer.
         """
         policy = self._config.policy
-        for plainly in (False, True):  # what a stop does not need must not cost it
+        for plainly in (False, True):  # an error in anything that a stop does not need must not cost the stop
             try:
                 snapshot = await self._read(tick.symbol, plainly=plainly)
                 break
@@ -233,7 +233,7 @@ class Pipeline:
             return conclude_unasked(snapshot, package, completion, self._config.policy)
         steps.lap("complete")
         conclusion = conclude(snapshot, package, prompt, completion, self._config.policy)
-        # Where the guardrails close the position without an answer, they do not wait for another one.
+        # If the guardrails close the position without an answer anyway, they do not wait for another one.
         misfits = self._config.reask_misfits and conclusion.decision is None and conclusion.verdict.action != "exit"
         if conclusion.verdict.asks_again or misfits:
             return await self._ask_again(conclusion, prompt, completion, steps)

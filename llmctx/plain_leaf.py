@@ -1,7 +1,7 @@
-"""The leaf of last resort: what must be said when the composers of all other records break.
+"""The leaf of last resort, for when composing any other record fails.
 
-It is written out by hand and uses nothing of theirs, so that no defect of a step that builds a leaf can keep a tick or
-an entry from being settled. Keep it so.
+It is written out by hand and shares no code with the other composers, so that a defect there cannot keep a tick or an
+entry from being settled. Keep it so.
 """
 
 import json
@@ -16,7 +16,7 @@ from llmctx.version import VERSION
 
 
 def plain_draft(kind: str, tick: Tick | None, verdict: dict[str, Any], metadata: RecordMetadata, **more: Any) -> Draft:
-    """Compose a record without evidence; `verdict` and `more` stand in it as they are given."""
+    """Compose a record without evidence; `verdict` and `more` are written as given."""
     said = verdict | {"reason": verdict["reason"][:MAX_REASON_CHARS]}
     leaf: dict[str, Any] = {
         "v": 1,

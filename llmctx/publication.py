@@ -1,7 +1,7 @@
-"""What a record says to others: the decision that is published, and the thesis of the symbol's next package.
+"""What a record tells others: the published decision, and the thesis of the symbol's next package.
 
 The thesis is a symbol's last usable decision: an answer that could be judged, and whose words no finding contradicts.
-So an endpoint's error, and a number that the facts did not bear out, never enter a later prompt.
+So an endpoint's error, or a number that the facts did not support, never enters a later prompt.
 """
 
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ _WORDS = ("reasoning", "invalidation")
 
 
 def publication(entry: Entry, partitions: int) -> values.Thesis | None:
-    """What the execution side receives of a record that settles a tick; None for any other.
+    """What the execution side receives for a record that settles a tick; None for any other record.
 
-    Where there was no position to decide about, its action is none: whoever waits for the tick is told why. Before
-    records named their rules, such a record was not published. If the model's words do not fit the form, the verdict
-    is published without them.
+    Without a position to decide about, its action is none, so that whoever waits for the tick learns why. Records of
+    versions that named no rules did not publish this. If the model's words do not fit the form, the verdict is
+    published without them.
     """
     record = entry.record
     if not is_on_position(record) and not _tells_of_a_skipped_tick(record):
@@ -57,14 +57,14 @@ def publication(entry: Entry, partitions: int) -> values.Thesis | None:
 
 
 def published_text(entry: Entry, partitions: int) -> bytes | None:
-    """The published bytes of a record, kept with the entry; None if nothing is published of it."""
+    """The published bytes of a record, cached on the entry; None if nothing is published for it."""
     if entry.published is None and (published := publication(entry, partitions)) is not None:
         entry.published = published.model_dump_json().encode()
     return entry.published
 
 
 def is_said_by(entry: Entry, partitions: int, text: bytes) -> bool:
-    """Whether a published text is what a record says; one that another version published may have fewer fields."""
+    """Whether a published text matches its record; a text published by another version may have fewer fields."""
     expected = publication(entry, partitions)
     if expected is None or text == expected.model_dump_json().encode():
         return expected is not None
@@ -77,7 +77,7 @@ def is_said_by(entry: Entry, partitions: int, text: bytes) -> bool:
 
 
 def position_fields(position: values.Position) -> dict[str, Any]:
-    """What a publication says of the position that it is about."""
+    """The fields of a publication about its position."""
     return {
         "entry_time": clock.iso_of(position.entry_time),
         "side": position.side,
@@ -87,9 +87,9 @@ def position_fields(position: values.Position) -> dict[str, Any]:
 
 
 def position_of(entry: Entry) -> dict[str, Any]:
-    """The same from a record, or from its evidence; an unknown position if neither says."""
+    """The same from a record, or from its evidence; an unknown position if neither has it."""
     said: dict[str, Any] | None = entry.record.get("position")
-    if said is None:  # the evidence has another system's fields where the record names the position
+    if said is None:  # if the record names the position, the evidence has the fields of another system
         said = entry.record.get("snapshot", {}).get("position")
     if said is not None:
         return said | {name: _decimal(said.get(name)) for name in ("entry_price", "held")}
@@ -100,7 +100,7 @@ def position_of(entry: Entry) -> dict[str, Any]:
             return position_fields(position)
     except (KeyError, ValueError, TypeError, AttributeError):
         pass
-    return {"entry_time": None}  # the verdict of a dead letter needs less evidence than that
+    return {"entry_time": None}  # a dead letter's verdict needs less evidence than that
 
 
 def thesis_of(entry: Entry, partitions: int) -> LastDecision | None:
@@ -129,7 +129,7 @@ def _is_usable(record: Mapping[str, Any]) -> bool:
 
 
 def _answer_fields(decision: Mapping[str, Any]) -> dict[str, Any]:
-    """What a publication says of the model's answer."""
+    """The fields of a publication about the model's answer."""
     return {
         "decided": decision.get("action"),
         "confidence": _decimal(decision.get("confidence")),
@@ -148,7 +148,7 @@ def is_on_position(record: Mapping[str, Any]) -> bool:
 
 
 def expires_ms(record: Mapping[str, Any]) -> int | None:
-    """Until when a person may approve what a record proposes, in milliseconds; None if it proposes nothing."""
+    """The time until which a person may approve a record's proposal, in milliseconds; None without a proposal."""
     awaits = record["verdict"].get("awaits")
     return None if awaits is None else int(record["recorded_at_ms"]) + int(awaits["expires_s"]) * 1000
 
@@ -163,7 +163,7 @@ def _awaits(record: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _tells_of_a_skipped_tick(record: Mapping[str, Any]) -> bool:
-    """Whether a record settles a tick of a symbol without a verdict on a position, and says by which rules."""
+    """Whether a record settles a tick of a symbol without a verdict on a position, and names its rules."""
     return "tick" in record and is_symbol(record.get("symbol", "")) and " rules:" in record["code"]
 
 

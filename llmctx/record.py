@@ -42,17 +42,17 @@ class RecordMetadata(NamedTuple):
     worker: str
     """The host and process that made it."""
     conflated: tuple[str, ...] = ()
-    """Further ticks that it settles."""
+    """Other ticks that it settles."""
     attempts: int = 1
     """How many times a decision was started for this tick, including this time."""
     timings_ms: Mapping[str, float] = {}
     """How long each step took, in milliseconds."""
     people_sha256: str = ""
-    """The digest of who answers for the worker; empty if the settings name nobody."""
+    """The digest of the list of people who answer for the worker; empty if the settings name nobody."""
 
 
 def people_fields(roles: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
-    """Who answers for a service, as a notice has them: ids and roles, and the digest that other records refer to."""
+    """Who answers for a service, as in a notice: ids and roles, and the digest that other records refer to."""
     listed = [{"id": person, "roles": list(each)} for person, each in sorted(roles.items())]
     return {"people": listed, "people_sha256": canonical.sha256(canonical.dumps(listed))}
 
@@ -77,7 +77,7 @@ def compose(tick: Tick, conclusion: Conclusion, metadata: RecordMetadata, blobs:
         leaf["grounding"] = grounding_fields(conclusion.verdict.grounding)
     if conclusion.first_answer is not None:
         first = completion_fields(conclusion.first_answer.completion)
-        first.pop("sha256", None)  # its body is not kept: its answer is part of the messages
+        first.pop("sha256", None)  # its body is not kept, because its answer is part of the messages
         leaf["reasked"] = {"completion": first} | wrong_fields(conclusion.first_answer.wrong)
     if conclusion.standing is not None:
         reference, action = conclusion.standing
@@ -109,7 +109,7 @@ def compose_dead_letter(
 
 
 def named_blobs(verdict: Verdict, snapshot: Snapshot | None) -> tuple[bytes, ...]:
-    """The mandate and the mapping that a leaf names, as far as it names any."""
+    """The blobs that a leaf names: the mandate and the mapping, if it names them."""
     mandate = None if verdict.policy is None else verdict.policy.mandate
     return (*(() if mandate is None else (mandate.blob,)), *(() if snapshot is None else _mapping(snapshot)))
 
@@ -117,7 +117,7 @@ def named_blobs(verdict: Verdict, snapshot: Snapshot | None) -> tuple[bytes, ...
 def compose_unread(kind: str, tick: Tick | None, reason: str, metadata: RecordMetadata, **more: Any) -> Draft:
     """Compose a record without a snapshot: dead_letter and skipped (with a tick), notice and incident (without).
 
-    `more` are further fields of the leaf.
+    `more` holds additional fields of the leaf.
     """
     leaf = _head(kind, metadata) | {"verdict": {"action": "none", "reason": cut(reason, MAX_REASON_CHARS)}} | more
     if tick is not None:
@@ -135,7 +135,7 @@ def compose_confirmation(tick: Tick, confirmed: Mark, metadata: RecordMetadata) 
 
 
 def compose_loss(first: int, last: int, metadata: RecordMetadata, **more: Any) -> Draft:
-    """Compose the incident for records that neither Redis nor the spool holds any more."""
+    """Compose the incident for records that both Redis and the spool have lost."""
     reason = f"records {first} to {last} are lost; the anchor has their leaf hashes"
     lost = {"what": "lost", "first": first, "last": last}
     return compose_unread("incident", None, reason, metadata, incident=lost, **more)
@@ -164,7 +164,7 @@ def _guarded(
 
 
 def evidence_fields(snapshot: Snapshot, package: Package | None, piece: bytes) -> dict[str, Any]:
-    """What a leaf says of the data of its verdict; `piece` is the snapshot's evidence."""
+    """What a leaf says about the data of its verdict; `piece` is the snapshot's evidence."""
     found: dict[str, Any] = {
         "sha256": canonical.sha256(piece), "sections": {} if package is None else sections_fields(package)
     }  # fmt: skip

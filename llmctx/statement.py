@@ -1,7 +1,7 @@
-"""Statements: what others say of a decision, as records of their own. They settle no tick.
+"""Statements: what others say about a decision, as separate records. They settle no tick.
 
-Each has an id that whoever says it has chosen, so it is recorded once however often it is said, and names the record
-that it is about by index and leaf hash.
+Each has an id chosen by its author, so it is recorded once however often it is sent, and names the record it is about
+by index and leaf hash.
 """
 
 from decimal import Decimal
@@ -26,36 +26,36 @@ _PAST: dict[ActKind, str] = {"approval": "approved", "override": "overridden", "
 
 
 class Act(BaseModel):
-    """What a person says of a record."""
+    """What a person says about a record."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ActKind
-    """What they do with it."""
+    """The kind of statement."""
     index: int = Field(ge=0)
     """The index of the record."""
     by: str = Field(min_length=1, max_length=MAX_BY_CHARS)
-    """Who."""
+    """The person."""
     why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
     """Why, in their words."""
     action: Literal["hold", "exit"] | None = None
-    """What an override puts in the decision's place; None for other kinds."""
+    """The action that an override puts in place of the decision's; None for other kinds."""
 
     @property
     def reason(self) -> str:
-        """What the record says."""
+        """The record's text."""
         return f"{_PAST[self.kind]} by {self.by}: {self.why}"
 
 
 def about(entry: Entry | None, index: int) -> dict[str, Any]:
-    """How a statement names the record at an index; without its leaf hash if it is archived and not at hand."""
+    """Name the record at an index; without its leaf hash if it is archived and not at hand."""
     return {"index": index} | ({} if entry is None else {"leaf_hash": entry.leaf_hash})
 
 
 def compose_effect(effect: Effect, named: dict[str, Any] | None, metadata: RecordMetadata) -> Draft:
-    """Compose the record of an effect; `named` is the decision that it is about, None if it is about none.
+    """Compose the record of an effect; `named` is the decision it is about, or None.
 
-    Its time, `as_of_ms`, is when it happened.
+    Its time, `as_of_ms`, is when the effect happened.
     """
     leaf = {
         "id": effect.id,
@@ -98,7 +98,7 @@ def effect_text(effect: Effect, named: dict[str, Any] | None) -> str:
 
 
 def is_same_effect(entry: Entry, effect: Effect, named: dict[str, Any] | None) -> bool:
-    """Whether a record says what an effect says."""
+    """Whether a record matches an effect."""
     record = entry.record
     return (
         record["kind"] == "effect"
@@ -112,9 +112,9 @@ def is_same_effect(entry: Entry, effect: Effect, named: dict[str, Any] | None) -
 def compose_act(
     act: Act, said_id: str, entry: Entry, metadata: RecordMetadata, verdict: dict[str, Any] | None = None
 ) -> Draft:
-    """Compose the record of what a person says of a record.
+    """Compose the record of a person's statement about a record.
 
-    `verdict` is what stands in place of that record's own from here on, and is published; None if nothing does.
+    `verdict` replaces that record's own from here on and is published; None if nothing replaces it.
     """
     record, leaf = entry.record, _leaf(act, said_id, entry, stands=verdict is not None)
     if verdict is not None:
@@ -127,7 +127,7 @@ def compose_act(
 
 
 def approved_in(entry: Entry) -> Approved:
-    """What somebody approves who approves a record that waits."""
+    """What approving a waiting record approves."""
     position, waits = position_of(entry), entry.record["verdict"]["awaits"]
     levels = {name: Decimal(waits[name]) for name in ("quantity", "stop_loss", "take_profit") if name in waits}
     return Approved(waits["action"], **levels, entry_time=position.get("entry_time"), side=position.get("side"))
@@ -136,8 +136,8 @@ def approved_in(entry: Entry) -> Approved:
 def compose_approval(
     act: Act, said_id: str, entry: Entry, metadata: RecordMetadata, approved: Approved, conclusion: Conclusion
 ) -> Draft:
-    """Compose the record of an approval, with what was approved, the data by which it was judged again, and the verdict
-    that stands from here on.
+    """Compose the record of an approval: what was approved, the data by which it was judged again, and the resulting
+    verdict.
     """
     verdict, snapshot, package = conclusion.verdict, conclusion.snapshot, conclusion.package
     changed = "" if verdict.reason == AS_DECIDED else f"; but {verdict.reason}"
@@ -153,7 +153,9 @@ def compose_approval(
 
 
 def _leaf(act: Act, said_id: str, entry: Entry, *, stands: bool) -> dict[str, Any]:
-    """What every act's leaf has; the tick of the record that it is about if a verdict stands for that one's."""
+    """The leaf fields common to all acts; they include the tick of the named record if the verdict replaces that
+    record's.
+    """
     symbol = entry.record.get("symbol", "")
     named = about(entry, entry.index) | ({"tick": entry.record["tick"]} if stands else {})
     leaf: dict[str, Any] = {"id": said_id, "about": named} | ({"symbol": symbol} if symbol else {})

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,6 +30,8 @@ from . import prefork
 from .days import Day, write
 
 pytest_plugins = ["pytester"]
+
+T = TypeVar("T")
 
 logging.getLogger("llmctx").setLevel(logging.INFO)  # as the command line does: tests read what is logged
 
@@ -236,6 +239,12 @@ def schema_examples() -> dict[str, str]:
     """The examples of the schema document as they stand there: key (for AAPL) to JSON text."""
     examples: dict[str, str] = json.loads(EXAMPLES.read_text(encoding="utf-8"))
     return examples
+
+
+def present(value: T | None) -> T:
+    """The value, which must be there."""
+    assert value is not None
+    return value
 
 
 class Messages(logging.Handler):

@@ -132,7 +132,7 @@ def read_confirmation(raw: bytes) -> Mark:
     Raises ValueError if it is malformed, or says not by whom and why.
     """
     if len(raw) > MAX_CONFIRMATION_BYTES:
-        raise ValueError(f"the confirmation has {len(raw)} bytes, more than {MAX_CONFIRMATION_BYTES}")
+        raise ValueError(f"the confirmation has more than {MAX_CONFIRMATION_BYTES} bytes")
     try:
         mark = Mark.parse(canonical.loads(raw))
         prices = [mark.last, mark.entry_price, *([] if mark.stop_loss is None else [mark.stop_loss])]

@@ -14,7 +14,7 @@ from llmctx.context.read_rules import ReadRules
 from llmctx.context.snapshot import Known, RawSection, Snapshot, as_of
 from llmctx.errors import SnapshotError
 from llmctx.functions import ServerFunction
-from llmctx.limits import MAX_REASON_CHARS, cut
+from llmctx.limits import MAX_PACKAGE_BYTES, MAX_REASON_CHARS, MAX_VALUE_BYTES, cut
 from llmctx.schema.keys import TIMEFRAMES, bars, halts_of, optional_sections
 from llmctx.schema.mapping.document import hash_as_json
 from llmctx.schema.mapping.sections import FIELD, STRING, Place, Sections
@@ -44,7 +44,7 @@ async def read_snapshot(
     further = [*portfolio.values(), *([Place(TIMEFRAMES.key(symbol))] if rules.timeframes else [])]
     halting = halts_of(symbol)
     kinds = _with_further(how, [*further, *map(Place, halting)])
-    args = [rules.max_value_bytes, *([1] if in_doubt else [""] if kinds else []), *kinds]
+    args = [rules.max_value_bytes, MAX_PACKAGE_BYTES, *([1] if in_doubt else [""] if kinds else []), *kinds]
     try:
         seconds, micros, *values = await _JOIN(
             redis, [*(how.keys or keys.values()), *(place.key for place in further), *halting, *extra_key], args
@@ -90,6 +90,16 @@ async def read_snapshot(
         thesis=None if thesis is None else thesis.record,
         remembered=None if rules.memory == "off" else known.remembered,
     )
+
+
+async def read_raw(redis: Redis, keys: Sequence[str], kind: str = STRING) -> list[RawSection]:
+    """The values of some keys, read as `kind` says, each within the size that a section may have.
+
+    Raises redis.exceptions.RedisError if the server does not answer.
+    """
+    limits = [MAX_VALUE_BYTES, MAX_VALUE_BYTES * len(keys)]
+    _, _, *values = await _JOIN(redis, keys, [*limits, "", kind * len(keys)])
+    return [_raw_section(key, value) for key, value in zip(keys, values, strict=True)]
 
 
 def _said(value: object) -> str:

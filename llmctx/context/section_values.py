@@ -1,6 +1,6 @@
 """Every value of a section in a server, wherever a mapping says that it stands: for lists, counts and totals."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -9,11 +9,13 @@ from redis.asyncio import Redis
 from llmctx.context.content import Mapped, SectionContent, read_content
 from llmctx.context.snapshot import RawSection
 from llmctx.context.staleness import Status
+from llmctx.limits import MAX_VALUE_BYTES
 from llmctx.schema.keys import BY_SECTION, Family
 from llmctx.schema.mapping.document import hash_as_json
 from llmctx.schema.mapping.sections import Sections
 
 _PAGE_KEYS = 200
+_MAX_HASH_BYTES, _MAX_READ_BYTES = 16 * 2**20, 8 * 2**20
 
 
 class SectionValue(NamedTuple):
@@ -50,14 +52,41 @@ async def read_values(redis: Redis, section: str, sections: Sections | None = No
         async with redis.pipeline(transaction=False) as reading:
             for key in page:
                 reading.memory_usage(key)
-                _ = reading.hgetall(key) if is_hash else reading.get(key)
-            answers = await reading.execute(raise_on_error=False)
-        for key, size, found in zip(page, answers[::2], answers[1::2], strict=True):
+            sizes = await reading.execute(raise_on_error=False)
+        most = MAX_VALUE_BYTES if fields is None else _MAX_HASH_BYTES
+        async for key, size, found in _values_of(redis, zip(page, sizes, strict=True), most, is_hash=is_hash):
             name = key.decode(errors="replace")
             if found and (sections is None or _owner_of(name, sections) is family):
-                value = SectionValue(section, "", RawSection(name), int(size or 0))
+                value = SectionValue(section, "", RawSection(name), size)
                 for each in _fields_of(value, fields, found) if fields is not None else [_whole(value, found)]:
                     yield _named(each, family, fields)
+
+
+async def _values_of(
+    redis: Redis, sizes: Iterable[tuple[bytes, Any]], most: int, *, is_hash: bool
+) -> AsyncIterator[tuple[bytes, int, Any]]:
+    """Each key with the memory that it takes and its value, or why that is not read; a few megabytes at a time."""
+    batch: dict[bytes, int] = {}
+    for key, answer in sizes:
+        size = answer if isinstance(answer, int) else 0
+        if size > 2 * most:  # memory is more than the text, but not twice as much
+            yield key, size, f"takes {size} bytes of memory, more than the cap of {most}"
+            continue
+        if batch and sum(batch.values()) + size > _MAX_READ_BYTES:
+            for found in await _read(redis, batch, is_hash=is_hash):
+                yield found
+            batch.clear()
+        batch[key] = size
+    for found in await _read(redis, batch, is_hash=is_hash):
+        yield found
+
+
+async def _read(redis: Redis, sizes: Mapping[bytes, int], *, is_hash: bool) -> list[tuple[bytes, int, Any]]:
+    async with redis.pipeline(transaction=False) as reading:
+        for key in sizes:
+            _ = reading.hgetall(key) if is_hash else reading.get(key)
+        found = await reading.execute(raise_on_error=False)
+    return list(zip(sizes, sizes.values(), found, strict=True))
 
 
 def _whole(value: SectionValue, found: Any) -> SectionValue:
@@ -85,6 +114,8 @@ def _named(value: SectionValue, family: Family, fields: Family | None) -> Sectio
 
 
 def _raw(key: str, found: Any) -> RawSection:
+    if isinstance(found, str):
+        return RawSection(key, unread=found)
     if isinstance(found, Exception):
         return RawSection(key, unread="is not a string, or not the hash that its mapping names")
     if isinstance(found, dict):
@@ -92,6 +123,8 @@ def _raw(key: str, found: Any) -> RawSection:
             return RawSection(key, hash_as_json(found.items()))
         except UnicodeDecodeError:
             return RawSection(key, unread="has a field whose name is not UTF-8")
+    if len(found) > MAX_VALUE_BYTES:
+        return RawSection(key, unread=f"has {len(found)} bytes, more than the cap of {MAX_VALUE_BYTES}")
     return RawSection(key, found)
 
 

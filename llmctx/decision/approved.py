@@ -1,4 +1,4 @@
-"""What a person approves is judged once more, on the data of that moment: the market has moved since it was decided."""
+"""An approved decision is judged once more on the data of that moment, because the market has moved since."""
 
 from decimal import Decimal
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from llmctx.decision.guards import guard
 from llmctx.decision.verdict import GuardPolicy, Verdict, refused
 
 OTHER_POSITION = "other_position"
-"""The guardrail that refuses what was approved for a position that is not there any more."""
+"""The guardrail that refuses an approval for a position that no longer exists."""
 
 
 class Approved(NamedTuple):
@@ -25,13 +25,14 @@ class Approved(NamedTuple):
     take_profit: Decimal | None = None
     """The target to set."""
     entry_time: str | None = None
-    """When the position was opened that it was decided for."""
+    """When the position that it was decided for was opened."""
     side: str | None = None
     """Its direction."""
 
     def judge(self, package: Package, policy: GuardPolicy) -> Verdict:
-        """The verdict of every guardrail on it, by the data of a package; only what needs an answer's words is left
-        out. A position or a price that is missing leaves nothing to act on.
+        """Apply every guardrail that needs no words of an answer, on the data of a package.
+
+        Without a position or a price there is nothing to act on.
         """
         if package.refusal is not None:
             return refused(package.refusal, package)

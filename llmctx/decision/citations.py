@@ -78,7 +78,7 @@ def cited_numbers(text: str, heads: Collection[str]) -> Iterator[tuple[Numeral, 
         if number is not None:
             belongs = not number.name and _belongs(text[number.end : citation.start])
             yield number, citation if belongs else None
-            number = None  # what does not belong to it now is further away later
+            number = None  # a citation further on cannot belong to this number
         at = citation.end
     if number is not None:
         yield number, None
@@ -87,7 +87,7 @@ def cited_numbers(text: str, heads: Collection[str]) -> Iterator[tuple[Numeral, 
 
 
 def _belongs(between: str) -> bool:
-    """Whether a citation belongs to the number before it: only one sentence, or no words, lie between them."""
+    """Whether a citation belongs to the number before it: they are in one sentence, or no words lie between them."""
     return between in ("", " ") or _SENTENCE_END.search(between) is None or not any(map(str.isalnum, between))
 
 

@@ -39,7 +39,7 @@ class StandingDecision(NamedTuple):
 
 
 class Conclusion(NamedTuple):
-    """Everything known at the end of a tick. What the tick did not reach is None."""
+    """Everything known at the end of a tick. Steps that the tick did not reach are None."""
 
     snapshot: Snapshot
     """What was read."""
@@ -60,7 +60,7 @@ class Conclusion(NamedTuple):
 
     @property
     def messages(self) -> bytes | None:
-        """The messages as sent, or as they would have been; None without a prompt."""
+        """The messages as sent, or as they would have been sent; None without a prompt."""
         if self.completion is not None and self.completion.messages is not None:
             return self.completion.messages
         return None if self.prompt is None else self.prompt.evidence
@@ -86,10 +86,10 @@ def conclude_unasked(
     standing: StandingDecision | None = None,
     fired: str = NO_ANSWER,
 ) -> Conclusion:
-    """Conclude a tick for which no answer can be had, or for which none is worth a call because of the `standing`
-    decision, for the reason given; `fired` is the guardrail that says so.
+    """Conclude a tick that has no answer, or that is not worth a call because of the `standing` decision.
 
-    The guardrails need no answer: a breached stop is an exit here too. Without a position and a price they cannot run.
+    `fired` is the guardrail that says so, for the reason given. The guardrails need no answer: a breached stop is an
+    exit here too. Without a position and a price they cannot run.
     """
     if package.refusal is not None:
         return refuse(snapshot, package, f"{reason}; {package.refusal}")
@@ -105,10 +105,10 @@ def conclude(
     policy: GuardPolicy,
     first_answer: FirstAnswer | None = None,
 ) -> Conclusion:
-    """Parse the answer, check it against the facts, and guard it. Whatever breaks on the way becomes a guardrail that
-    fired: judging_failed.
+    """Parse the answer, check it against the facts, and guard it.
 
-    `package` must have a position and a price (`package.refusal` is None).
+    If a step fails, the guardrail judging_failed fires. `package` must have a position and a price (`package.refusal`
+    is None).
     """
     try:
         decision, failure = judge(completion)

@@ -1,4 +1,4 @@
-"""A decision: what the model answered, in the one form that is accepted."""
+"""A decision: the model's answer, in the one form that is accepted."""
 
 from decimal import Decimal
 from enum import StrEnum
@@ -44,14 +44,14 @@ def _share(value: Decimal) -> Decimal:
 
 
 def _minutes(value: Any) -> int:
-    """Minutes; 30.0 is the number 30 in another form."""
+    """Minutes as an int; 30.0 counts as 30."""
     if type(value) not in (int, Decimal) or not 0 <= value <= _MAX_MINUTES or value != int(value):
         raise PydanticCustomError("minutes", "must be a whole number of minutes from 0 to 100000")
     return int(value)
 
 
 def _shown(value: Any) -> Any:
-    """A fact's value as text; a number is as good, for the prompt shows both alike."""
+    """A fact's value as text; a number is accepted too, because the prompt shows both alike."""
     return format(parse_number(value), "f") if type(value) in (int, Decimal) else value
 
 
@@ -70,7 +70,7 @@ Amount = Annotated[Positive, WithJsonSchema({"type": "number", "exclusiveMinimum
 
 
 def _text(description: str, longest: int, *, empty: bool = False) -> Any:
-    """A text whose length is bounded in the schema alone: a longer one is cut, not refused."""
+    """A text whose length is bounded only in the schema: a longer one is cut, not refused."""
     return Field(description=description, json_schema_extra={"minLength": 0 if empty else 1, "maxLength": longest})
 
 
@@ -122,12 +122,12 @@ class Decision(BaseModel):
 
 
 def _bounded_schema() -> dict[str, Any]:
-    """The schema with every bound: every property required, nothing beside them."""
+    """The schema with every bound: every property is required, and no others are allowed."""
     schema = Decision.model_json_schema()
     definitions = schema.pop("$defs")
 
     def inlined(node: Any) -> Any:
-        # A reference may have no other keyword beside it there, so what it names is written in its place.
+        # A reference may have no other keyword beside it there, so its target is inlined.
         if isinstance(node, list):
             return [inlined(item) for item in node]
         if not isinstance(node, dict):
@@ -159,4 +159,4 @@ _EXAMPLE = {
 }
 
 OUTPUT = OutputSchema("decision", _bounded_schema(), example=_EXAMPLE)
-"""What a template that says `output: decision` asks for."""
+"""The output that a template with `output: decision` asks for."""

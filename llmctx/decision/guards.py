@@ -50,7 +50,7 @@ from llmctx.limits import MAX_REASON_CHARS, cut
 from llmctx.schema import values
 
 NO_ANSWER, UNASKED, JUDGING_FAILED = "no_answer", "unasked", "judging_failed"
-"""The guardrails that fire instead of a judgement: there is no answer, none was worth a call, or judging broke off."""
+"""The guardrails that fire instead of a judgement: no answer, a tick not worth a call, or a failed judgement."""
 UNGROUNDED = "ungrounded"
 """The guardrail that fires on miscited or false prices."""
 UNCHECKED = "mandate_unchecked"
@@ -59,12 +59,12 @@ EXIT_PENDING = "exit_pending"
 AS_DECIDED = "as the model decided"
 """The reason of a verdict that no guardrail changed."""
 _NEW_RISK = (Action.ADD,)
-"""The actions that enlarge what can be lost."""
+"""The actions that increase risk."""
 _MAX_ALARMS_SHOWN = 3
 
 
 class _Draft:
-    """The verdict while the guardrails work on it."""
+    """The verdict as the guardrails work on it."""
 
     def __init__(self, package: Package, decision: Decision | None, policy: GuardPolicy) -> None:
         self.package = package
@@ -86,11 +86,11 @@ class _Draft:
         return {"quantity": self.quantity, "stop_loss": self.stop_loss, "take_profit": self.take_profit}
 
     def contradiction(self) -> str | None:
-        """What in the answer speaks against it; None if nothing does."""
+        """How the answer contradicts itself; None if it does not."""
         return None if self.decision is None else contradiction_in(self.package, self.decision, self.grounding)
 
     def fire(self, name: str, detail: str, action: Action | None = None) -> None:
-        """Note a guardrail; with an action it replaces what stood."""
+        """Note a guardrail; if it has an action, that replaces the current one."""
         if action is not None:
             detail = f"{detail}: {self.action} becomes {action}"
             self.action, self.quantity, self.stop_loss, self.take_profit = action, None, None, None
@@ -140,7 +140,7 @@ def guard(
 
 
 def _reason(guards: list[Guard]) -> str:
-    """What the last guardrail saw that changed something."""
+    """The detail of the last guardrail that changed something."""
     told = [guard.detail for guard in guards if guard.name != UNCHECKED]
     return told[-1] if told else AS_DECIDED
 
@@ -173,8 +173,10 @@ def _stale_price(draft: _Draft) -> None:
 
 
 def _market(draft: _Draft) -> None:
-    """Hold while the market is known not to be open. If that is unknown, only new risk is refused: a missing, broken
-    or old system:state must not keep anyone from closing a position.
+    """Hold while the market is known not to be open.
+
+    If that is unknown, only new risk is refused: a missing, broken or old system:state must not keep anyone from
+    closing a position.
     """
     section = draft.package.sections["system"]
     if section.status is not Status.FRESH:

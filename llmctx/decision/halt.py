@@ -1,4 +1,4 @@
-"""Halt: what says that no new risk is to be taken. Exits stay possible, and nothing is asked meanwhile."""
+"""Halts: while one is in force no new risk is taken and no model is asked. Exits stay possible."""
 
 from llmctx import clock
 from llmctx.context.package import Package
@@ -8,15 +8,15 @@ from llmctx.limits import MAX_DETAIL_CHARS, cut
 from llmctx.schema import values
 
 HALTED = "halted"
-"""The guardrail that obeys a halt."""
+"""The guardrail that enforces a halt."""
 _RUNNING = "running"
 
 
 def halt_in(package: Package, mandate: Mandate | None) -> str | None:
-    """What in a package says halt; None if nothing does.
+    """Why a package says halt; None if it does not.
 
-    A key that halts is obeyed whatever it holds. The state of the system is obeyed under a mandate: records without one
-    were made before that was so.
+    A halt key counts whatever its value is. The state of the system counts only under a mandate, because older records
+    were made without that rule.
     """
     for key, said in package.halts.items():
         return cut(f"{key} is set: {said}", MAX_DETAIL_CHARS)

@@ -1,6 +1,6 @@
-"""The last resort: a plain comparison of price and stop, for a tick whose package or guardrails break.
+"""The last resort: a plain comparison of price and stop, for a tick whose package or guardrails fail.
 
-Nothing that may be what broke takes part: no model of a value, no rule of plausibility or age, no JSON reader of ours.
+It uses nothing that may be the cause: no value models, no rules of plausibility or age, no JSON reader of ours.
 """
 
 import json

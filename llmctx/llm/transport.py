@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from llmctx.errors import EndpointError
 from llmctx.limits import MAX_BODY_BYTES
 from llmctx.llm.address import Address, environment_proxy
+from llmctx.llm.body_room import SMALL_BYTES, room_for_body
 
 if TYPE_CHECKING:
     import aiohttp
@@ -229,6 +230,8 @@ async def _read(chunks: AsyncIterable[bytes], limit: int) -> bytes | None:
     """The body; None as soon as it is larger than the limit."""
     body = bytearray()
     async for chunk in chunks:
+        if len(body) <= SMALL_BYTES < len(body) + len(chunk):
+            await room_for_body(limit)
         body += chunk
         if len(body) > limit:
             return None

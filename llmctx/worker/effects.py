@@ -48,7 +48,7 @@ def read_effect(fields: Mapping[bytes, bytes]) -> Effect | MalformedEffect:
     if raw is None:
         return MalformedEffect("effect", "the entry has no such field, or was trimmed", "")
     if len(raw) > MAX_EFFECT_BYTES:
-        return MalformedEffect("effect", f"it has {len(raw)} bytes, more than {MAX_EFFECT_BYTES}", _shown(raw))
+        return MalformedEffect("effect", f"it has more than {MAX_EFFECT_BYTES} bytes", _shown(raw))
     try:
         effect = Effect.model_validate(canonical.loads(raw))
     except ValidationError as error:

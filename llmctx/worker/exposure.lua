@@ -5,12 +5,18 @@
 -- their keys), then for each limit: kind, value, how many patterns, the patterns.
 -- Answers {'ok'}; {'halted', key}; {'unknown', key} for a position that cannot be read: unknown is not flat; or
 -- {'refused', number of the limit, what the total would be}.
+local MAX_POSITION = 262144 -- bytes: MAX_VALUE_BYTES of llmctx/limits.py; a larger one is not read
+
 local function positions(prefix)
   local values, quantities, cursor = {}, {}, '0'
   repeat
     local page = redis.call('SCAN', cursor, 'MATCH', prefix .. '*', 'COUNT', 1000)
     cursor = page[1]
     for _, key in ipairs(page[2]) do
+      local size = redis.pcall('STRLEN', key)
+      if type(size) == 'number' and size > MAX_POSITION then
+        return nil, key
+      end
       local raw = redis.pcall('GET', key)
       if raw then -- it may have gone between the two
         local readable, found = pcall(cjson.decode, type(raw) == 'string' and raw or '')

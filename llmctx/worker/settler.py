@@ -23,6 +23,7 @@ from llmctx.errors import (
     in_short,
 )
 from llmctx.killpoint import reached
+from llmctx.llm.body_room import holding_bodies
 from llmctx.pipeline import Pipeline
 from llmctx.schema import keys
 from llmctx.tasks import end, pause
@@ -244,9 +245,10 @@ class Settler:
             attempts = 1 + max((counts.get(tick_id, 0) for tick_id in (rest.tick.id, *conflated)), default=0)
             reached("started")
             async with self._owner.memory.turn(rest.tick.symbol):
-                entry = await self._pipeline.decide(
-                    rest.tick, conflated=conflated, entry_ids=entry_ids, attempts=attempts
-                )
+                with holding_bodies():
+                    entry = await self._pipeline.decide(
+                        rest.tick, conflated=conflated, entry_ids=entry_ids, attempts=attempts
+                    )
             self._on_entry(entry)
 
     async def _count_attempts(self, batch: Batch) -> dict[str, int]:

@@ -8,12 +8,11 @@ start and after every reconnect, and the connection that reads must not repeat c
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from llmctx import clock
 from llmctx.connection import server_ms
@@ -21,16 +20,33 @@ from llmctx.connection.streams import StreamEntry
 from llmctx.context.marks import read_confirmation
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, TrailError, in_short
-from llmctx.limits import MAX_TICK_ID_CHARS
+from llmctx.limits import (
+    MAX_CAUSE_CHARS,
+    MAX_CONFIRMATION_BYTES,
+    MAX_EFFECT_BYTES,
+    MAX_NAME_CHARS,
+    MAX_REQUEST_BYTES,
+    MAX_SYMBOL_CHARS,
+    MAX_TICK_ID_CHARS,
+)
 from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
+from llmctx.worker.entry_reader import EntryReader, RawEntry
 from llmctx.worker.home import TICKS_KEPT_MS
-from llmctx.worker.tick_group import CONSUMER, recover
+from llmctx.worker.tick_group import recover
 
-_PAGE = 500
+_MAX_UTF8_BYTES = 4
+"""Of one character."""
+_FIELDS = {
+    "id": _MAX_UTF8_BYTES * MAX_TICK_ID_CHARS,
+    "symbol": _MAX_UTF8_BYTES * MAX_SYMBOL_CHARS,
+    "cause": _MAX_UTF8_BYTES * MAX_CAUSE_CHARS,
+    "confirmation": MAX_CONFIRMATION_BYTES,
+    "request": MAX_REQUEST_BYTES,
+    "proof": MAX_NAME_CHARS,
+}
+"""The fields of an entry that count, each with its largest size in bytes."""
 
-
-_RawEntry = tuple[bytes, dict[bytes, bytes] | None]
 Record = Callable[[list[StreamEntry]], Awaitable[None]]
 """Records entries of the stream of effects."""
 
@@ -86,12 +102,12 @@ class TickStream:
         `max_age_ms` are skipped: which ticks were settled is forgotten this long after their records were archived.
         Effects that are read with the ticks are handed to `record`; without it none are read.
         """
-        self._page = _PAGE
         self._max_age_ms = max_age_ms
         self._redis = redis
         self._key = keys.ticks(partition)
         self._effects = keys.effects(partition)
         self._record = record
+        self._reader = EntryReader(redis, {self._key: _FIELDS, self._effects: {"effect": MAX_EFFECT_BYTES}})
 
     async def open(self) -> None:
         """Create the consumer groups if they are missing; they begin with the first entry. Then `recover`."""
@@ -132,15 +148,7 @@ class TickStream:
         Raises what recording raises; both are read again then, among those that were delivered before.
         """
         wanted = {self._key: after} if self._record is None else {self._effects: effects_after, self._key: after}
-        try:
-            answer = await self._redis.xreadgroup(
-                keys.DECIDERS, CONSUMER, cast("Any", wanted), count=self._page, block=block_ms
-            )
-        except RedisTimeoutError:
-            self._page = max(1, self._page // 10)  # the entries may be too large to come together
-            raise
-        self._page = min(_PAGE, 2 * self._page)
-        read = {name.decode(): entries for name, entries in cast("list[tuple[bytes, list[_RawEntry]]]", answer or [])}
+        read = await self._reader.read(wanted, block_ms)
         effects = [StreamEntry(entry_id.decode(), fields or {}) for entry_id, fields in read.get(self._effects, ())]
         if effects and self._record is not None:
             await self._record(effects)
@@ -150,7 +158,7 @@ class TickStream:
             return await self._read(after, later, None)  # there may be more of them
         return ticks
 
-    async def _ticks_in(self, entries: list[_RawEntry]) -> list[Delivery]:
+    async def _ticks_in(self, entries: list[RawEntry]) -> list[Delivery]:
         found = [_read(entry) for entry in entries]
         if found and _raised_ms(found[0]) < clock.now_ms() - self._max_age_ms:  # the first is the oldest
             return await self._without_old(found)
@@ -172,7 +180,7 @@ def _raised_ms(delivery: Delivery) -> int:
     return int(delivery.entry_id.partition("-")[0])
 
 
-def _read(entry: _RawEntry) -> Delivery:
+def _read(entry: RawEntry) -> Delivery:
     try:
         return _request(entry) or _delivery(entry)
     except Exception as error:  # noqa: BLE001  one entry must not keep all others waiting
@@ -180,7 +188,7 @@ def _read(entry: _RawEntry) -> Delivery:
         return Delivery(entry_id, None, f"tick entry {entry_id} cannot be read: {in_short(error)}")
 
 
-def _request(entry: _RawEntry) -> Delivery | None:
+def _request(entry: RawEntry) -> Delivery | None:
     """A request to the owner; None if the entry is none."""
     fields = entry[1] or {}
     if b"request" not in fields:
@@ -188,9 +196,9 @@ def _request(entry: _RawEntry) -> Delivery | None:
     return Delivery(entry[0].decode(), None, request=(fields[b"request"], fields.get(b"proof", b"")))
 
 
-def _delivery(entry: _RawEntry) -> Delivery:
+def _delivery(entry: RawEntry) -> Delivery:
     entry_id = entry[0].decode()
-    if not entry[1]:
+    if entry[1] is None:
         return Delivery(entry_id, None, f"tick entry {entry_id} was trimmed from the stream before it was decided")
     fields = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in entry[1].items()}
     tick_id = fields.get("id", "")
@@ -221,8 +229,10 @@ def _delivery(entry: _RawEntry) -> Delivery:
 
 def _unusable_id(tick_id: bytes) -> str | None:
     """Why a tick id cannot be used as it is; None if it can."""
+    too_long = f"its id has more than {MAX_TICK_ID_CHARS} characters"
+    if len(tick_id) > _FIELDS["id"]:  # cut where it was read, maybe within a character
+        return too_long
     try:
-        count = len(tick_id.decode())
+        return too_long if len(tick_id.decode()) > MAX_TICK_ID_CHARS else None
     except UnicodeDecodeError:
         return "its id is not UTF-8"
-    return f"its id has {count} characters, more than {MAX_TICK_ID_CHARS}" if count > MAX_TICK_ID_CHARS else None

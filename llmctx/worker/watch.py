@@ -8,19 +8,19 @@ a feed that raises its own ticks gets none twice, and a rescan finds changes who
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any, cast
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import canonical
 from llmctx.connection import open_redis
-from llmctx.connection.streams import read_stream
+from llmctx.connection.streams import StreamEntry, pages_of_stream, read_stream
+from llmctx.context.reader import read_raw
 from llmctx.context.tick import Tick
 from llmctx.errors import LlmctxError, ServerError
 from llmctx.schema import keys
-from llmctx.schema.mapping.document import hash_as_json
-from llmctx.schema.mapping.sections import Sections
+from llmctx.schema.mapping.sections import HASH, STRING, Sections
 from llmctx.tasks import end, pause
 from llmctx.trail.log.log import Log
 
@@ -150,19 +150,18 @@ class Watch:
                 await self._raise_if_unseen(symbol, position)
 
     async def _position(self, symbol: str) -> bytes | None:
-        key = self._family.key(symbol)
-        if not self._is_hash:
-            return cast("bytes | None", await self._redis.get(key))
-        found = cast("dict[bytes, bytes]", await cast("Any", self._redis).hgetall(key))
-        return hash_as_json(found.items()) if found else None
+        (found,) = await read_raw(self._redis, [self._family.key(symbol)], HASH if self._is_hash else STRING)
+        return found.raw if found.unread is None else found.unread.encode()
 
     async def _symbols_queued(self, partition: int) -> set[str]:
         """The symbols of ticks that are not settled; their decision may or may not see the position."""
+
+        async def fetch(first: str, count: int) -> list[StreamEntry]:
+            return await read_stream(self._redis, keys.ticks(partition), first, count=count)
+
         found: set[str] = set()
-        first = "-"
-        while page := await read_stream(self._redis, keys.ticks(partition), first, count=_PAGE):
+        async for page in pages_of_stream(fetch, "-", _PAGE):
             found |= {entry.fields.get(b"symbol", b"").decode(errors="replace") for entry in page}
-            first = f"({page[-1].id}"
         return found
 
     async def _raise_if_unseen(self, symbol: str, position: bytes) -> None:

@@ -13,7 +13,7 @@ from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
-from tests.conftest import SERVERS, binary_of
+from tests.conftest import SERVERS, binary_of, present
 from tests.faults.conftest import Server, check_oracle, end_lease
 from tests.faults.test_forgetful_server import prepared, settle
 from tests.integration.conftest import SETTLEMENT, decided
@@ -35,8 +35,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 async def append_only(redis: Redis, owner: Owner, tick: str) -> None:
     """What a worker leaves that is killed right after the append."""
-    holder = await read_holder(redis, 0)
-    assert holder is not None
+    holder = present(await read_holder(redis, 0))
     await owner.log.append(await decided(redis, "AAPL", tick), holder.owner, SETTLEMENT)
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
@@ -294,6 +295,21 @@ class Prepared:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """What the tests of this module make once."""
     return Prepared(tmp_path_factory.mktemp("prepared"))
+
+
+Prepare = Callable[[Redis, str, Callable[[Redis, str, Program], Awaitable[object]]], Awaitable[Program]]
+
+
+@pytest.fixture
+def prepare(prepared: Prepared, tmp_path: Path, short_pauses: None) -> Prepare:  # noqa: ARG001
+    """Gives a program on a server, filled by the first test of the module that asks for it."""
+
+    async def once(redis: Redis, url: str, make: Callable[[Redis, str, Program], Awaitable[object]]) -> Program:
+        made = Program(url, tmp_path)
+        await prepared.once(url, redis, tmp_path, partial(make, redis, url, made))
+        return made
+
+    return once
 
 
 @pytest.fixture

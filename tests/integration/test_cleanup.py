@@ -166,18 +166,19 @@ async def test_stale_lists_and_long_streams_are_cut_and_fresh_ones_stay(redis: R
 async def test_dead_consumers_go_unless_something_is_pending(
     redis: Redis, made: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stream = keys.decisions(0)
-    await redis.xadd(stream, {"decision": "{}"}, id="1-1")
-    await redis.xgroup_create(stream, "desk", id="0")
-    await redis.xgroup_createconsumer(stream, "desk", "idle")
-    await redis.xreadgroup("desk", "busy", {stream: ">"})
+    streams = (keys.ticks(0), keys.effects(0), keys.decisions(0))
+    for stream in streams:
+        await redis.xadd(stream, {"decision": "{}"}, id="1-1")
+        await redis.xgroup_create(stream, "desk", id="0")
+        await redis.xgroup_createconsumer(stream, "desk", "idle")
+        await redis.xreadgroup("desk", "busy", {stream: ">"})
     assert (await cleaned(made))["consumers"]["items"] == 0  # a second is no week
     scope = await Scope.of(redis, 1, apply=True)
     monkeypatch.setattr(lists, "STALE_MS", 0)
     tally = Tally()
     await lists.remove_consumers(scope, tally)
-    assert tally.names == ["decisions:{0} desk idle"]
-    assert [found["name"] for found in await redis.xinfo_consumers(stream, "desk")] == [b"busy"]
+    assert tally.names == [f"{stream} desk idle" for stream in streams]
+    assert [(await redis.xinfo_consumers(stream, "desk"))[0]["name"] for stream in streams] == [b"busy"] * 3
 
 
 async def test_old_results_of_replays_go_and_other_files_stay(redis: Redis, made: Program) -> None:  # noqa: ARG001

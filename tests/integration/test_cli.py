@@ -23,7 +23,7 @@ from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.lease import read_holder
 from llmctx.trail.log.log import Log
 from llmctx.version import VERSION
-from tests.conftest import free_port
+from tests.conftest import free_port, present
 from tests.days import Day
 from tests.integration.conftest import NOW, ByRules, Prepared, hold, live, raise_tick, serving
 from tests.integration.program import Program, until
@@ -143,8 +143,7 @@ async def test_context_prompt_json_is_what_a_decision_would_send(program: Progra
     await hold(valkey, "AAPL")
     shown = (await program("context", "AAPL", "--prompt", "position", "--json")).document
     await program("decide", "AAPL")
-    entry = await Log(valkey).entry(1)
-    assert entry is not None
+    entry = present(await Log(valkey).entry(1))
     assert json.loads(entry.pieces["messages"]) == shown
 
 
@@ -182,8 +181,7 @@ async def test_decide_on_the_schema_documents_examples_ends_in_one_decision(
 async def test_decide_json_is_the_leaf_with_its_receipt(program: Program, valkey: Redis) -> None:
     await hold(valkey, "AAPL")
     printed = (await program("decide", "AAPL", "--json")).document
-    entry = await Log(valkey).entry(printed["index"])
-    assert entry is not None
+    entry = present(await Log(valkey).entry(printed["index"]))
     assert printed == {
         "address": "1", "index": 1, "leaf_hash": entry.leaf_hash, **json.loads(entry.leaf)
     }  # fmt: skip
@@ -210,8 +208,7 @@ async def test_decide_beside_a_running_owner_refuses_options_that_it_would_ignor
 async def test_decide_beside_a_running_owner_goes_through_it(program: Program, valkey: Redis) -> None:
     await hold(valkey, "AAPL")
     async with program.running(valkey) as process:
-        owner = await read_holder(valkey, 0)
-        assert owner is not None
+        owner = present(await read_holder(valkey, 0))
         assert (await program("decide", "AAPL", "--json")).document["worker"] == owner.label
         await program.stop(process)
     assert await kinds(valkey) == ["decision"]
@@ -511,8 +508,7 @@ async def test_decisions_for_people_are_one_line_a_record(trail: Program) -> Non
 
 async def test_show_prints_a_record_with_all_its_evidence(trail: Program, valkey: Redis) -> None:
     shown = (await trail("show", "1", "--json")).document
-    entry = await Log(valkey).entry(1)
-    assert entry is not None
+    entry = present(await Log(valkey).entry(1))
     assert shown["leaf"] == json.loads(entry.leaf)
     assert shown["leaf_hash"] == entry.leaf_hash
     assert {name: text.encode() for name, text in shown["pieces"].items()} == entry.pieces
@@ -737,8 +733,7 @@ UNREADABLE: list[Tampering] = [write_garbage, make_the_tick_a_list, make_the_pro
 @pytest.mark.usefixtures("trail")
 async def test_tampering_is_found_at_its_index(valkey: Redis, tampering: Tampering) -> None:
     index = await tampering(valkey)
-    fault = (await verify_log(Log(valkey))).fault
-    assert fault is not None
+    fault = present((await verify_log(Log(valkey))).fault)
     assert fault.at == index
 
 
@@ -849,8 +844,7 @@ async def test_what_a_killed_run_left_is_settled_by_the_next_one(program: Progra
         await program.stop(process)
     (index,) = await Log(valkey).settled(["t1"])
     assert index is not None
-    entry = await Log(valkey).entry(index)
-    assert entry is not None
+    entry = present(await Log(valkey).entry(index))
     assert (entry.record["tick"], entry.record["attempts"], entry.record["kind"]) == ("t1", 2, "decision")
 
 

@@ -8,22 +8,20 @@ from redis.asyncio import Redis
 from llmctx.connection import connect
 from llmctx.errors import TrailError
 from llmctx.trail.log.lease import LEASE_MS, Lease, lease_key, read_holder
-from tests.conftest import free_port
+from tests.conftest import free_port, present
 
 
 async def test_a_free_lease_is_taken(redis: Redis) -> None:
     lease = Lease(redis, 0)
     assert await lease.take() is None
-    holder = await read_holder(redis, 0)
-    assert holder is not None
+    holder = present(await read_holder(redis, 0))
     assert (holder.owner, holder.label) == (lease.owner, lease.label)
 
 
 async def test_a_held_lease_is_told_with_its_holder(redis: Redis) -> None:
     first, second = Lease(redis, 0), Lease(redis, 0)
     await first.take()
-    holder = await second.take()
-    assert holder is not None
+    holder = present(await second.take())
     assert (holder.owner, holder.label) == (first.owner, first.label)
 
 
@@ -54,8 +52,7 @@ async def test_a_lease_ends_its_length_after_the_servers_time(redis: Redis) -> N
     await lease.take()
     seconds, micros = await redis.time()
     after_ms = seconds * 1000 + micros // 1000
-    holder = await read_holder(redis, 0)
-    assert holder is not None
+    holder = present(await read_holder(redis, 0))
     assert before_ms + LEASE_MS <= holder.until_ms <= after_ms + LEASE_MS
 
 
@@ -71,8 +68,7 @@ async def test_giving_up_does_not_take_the_lease_from_another(redis: Redis) -> N
     first, second = Lease(redis, 0), Lease(redis, 0)
     await first.take()
     await second.give_up()
-    holder = await read_holder(redis, 0)
-    assert holder is not None
+    holder = present(await read_holder(redis, 0))
     assert holder.owner == first.owner
 
 
@@ -94,8 +90,7 @@ async def test_an_owner_that_comes_back_too_late_is_told_who_holds_it(redis: Red
     await first.take()
     await asyncio.sleep(0.01)
     await second.take()
-    holder = await first.take()
-    assert holder is not None
+    holder = present(await first.take())
     assert holder.owner == second.owner
 
 

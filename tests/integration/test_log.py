@@ -19,7 +19,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Lease, lease_key
 from llmctx.trail.log.log import Log, Settlement
 from llmctx.worker.ticks import TickStream
-from tests.conftest import free_port
+from tests.conftest import free_port, present
 from tests.integration.conftest import SETTLEMENT, draft, held_lease, raise_tick
 
 MANY = 450
@@ -67,8 +67,7 @@ async def test_indices_are_contiguous_when_many_append_at_once(redis: Redis, own
 async def test_a_record_is_read_as_it_was_appended(redis: Redis, owner: str) -> None:
     made = draft("t")._replace(pieces={"snapshot": b'{"a":1}', "completion": b"\xff\x00"})
     await Log(redis).append(made, owner, SETTLEMENT)
-    entry = await Log(redis).entry(0)
-    assert entry is not None
+    entry = present(await Log(redis).entry(0))
     assert (entry.leaf, entry.pieces, entry.index) == (made.leaf, made.pieces, 0)
 
 
@@ -244,9 +243,7 @@ async def test_only_the_dictionaries_used_last_stay_in_memory(redis: Redis) -> N
 
 
 async def read(blobs: Blobs, dictionary: Dictionary) -> Dictionary:
-    found = await blobs.dictionary(dictionary.reference)
-    assert found is not None
-    return found
+    return present(await blobs.dictionary(dictionary.reference))
 
 
 async def test_no_key_of_the_trail_has_a_ttl(redis: Redis, owner: str) -> None:
@@ -308,8 +305,7 @@ async def test_partitions_have_logs_of_their_own(redis: Redis, owner: str) -> No
 
 async def test_what_is_no_record_is_unreadable(redis: Redis) -> None:
     await redis.xadd("audit:{0}:log", {"record": b"x"}, id="0-1")
-    entry = await Log(redis).entry(0)
-    assert entry is not None
+    entry = present(await Log(redis).entry(0))
     assert entry.unreadable is not None
     assert entry.unreadable.why == "it cannot be unpacked: its format is unknown"
 

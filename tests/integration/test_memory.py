@@ -35,6 +35,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft, Log
 from llmctx.worker.home import open_home
 from llmctx.worker.partition import own_partition
+from tests.conftest import present
 from tests.integration.conftest import SETTLEMENT, ByRules, held_lease, live
 
 V3, V4 = (load_template(asset("prompts"), f"position/v{version}") for version in (3, 4))
@@ -113,8 +114,7 @@ async def test_another_position_closes_the_one_before(valkey: Redis, valkey_url:
         await decide(pipeline, valkey, 0, 100.0)
         await decide(pipeline, valkey, 1, 103.0)
         third = await decide(pipeline, valkey, 2, 103.0, entry_price=103.0, entry_time=moment(2))
-    memory = memory_in(third)
-    assert memory is not None
+    memory = present(memory_in(third))
     assert (memory.opening, memory.decisions) == (None, [])
     (closed,) = memory.closed
     assert (closed.result_pct, closed.decisions, closed.side) == (Decimal(3), 2, "long")
@@ -169,8 +169,7 @@ async def test_a_memory_follows_from_the_records_that_it_names(valkey: Redis, va
     async with opened(valkey_url, tmp_path, "short") as pipeline:
         last = await decide(pipeline, valkey, 5, 104.0, entry_price=103.0, entry_time=moment(4))
     remembered = Snapshot.from_evidence(last.pieces["snapshot"]).remembered
-    before = await Log(valkey).entry(last.index - 1)
-    assert before is not None
+    before = present(await Log(valkey).entry(last.index - 1))
     assert remembered == TrailReference(str(before.index), before.leaf_hash)
     assert (await verify_log(Log(valkey))).fault is None
 
@@ -192,8 +191,7 @@ async def test_a_replay_gives_packages_the_memory_that_a_setting_would_have_give
         prompts = [build_request(entry, again, blobs).prompt for entry in entries]
         assert [prompt.messages[1].content for prompt in prompts if prompt] == [shown(one) for one in found[length]]
     off = Plan(model="m", memories=memories(found[length], blobs, "off"))
-    without = build_request(found[length][4], off, blobs).prompt
-    assert without is not None
+    without = present(build_request(found[length][4], off, blobs).prompt)
     assert "- memory." not in without.messages[1].content
     request = build_request(found["off"][4], Plan(model="m", memories=memories(found["off"], blobs, length)), blobs)
     answer = request.grounded(request.answer(request.conclude(None)))
@@ -233,8 +231,7 @@ async def test_a_changed_memory_is_named(valkey: Redis, forge: Callable[[Known],
     config = DecisionConfig(V4, ByRules(), ReadRules(memory="long"))
     pipeline = Pipeline(valkey, config, settle, memory=Forging())
     entries = [await decide(pipeline, valkey, minute, 102.0 + minute) for minute in range(4)]
-    fault = (await verify_log(log)).fault
-    assert fault is not None
+    fault = present((await verify_log(log)).fault)
     assert (fault.at, fault.rule) == (entries[3].index, "memory")
 
 

@@ -19,6 +19,7 @@ from llmctx.trail.proof.checkpoint import Checkpoint, open_note
 from llmctx.trail.proof.key import SigningKey, load_or_make_key
 from llmctx.trail.proof.notary import Notary
 from llmctx.trail.proof.notary_service import cover_now, serve_notary
+from tests.conftest import present
 from tests.integration.conftest import SETTLEMENT, draft, held_lease
 from tests.integration.program import until
 from tests.unit.makers import stored
@@ -73,8 +74,7 @@ async def scene(redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 async def test_what_is_durable_is_signed_and_told(scene: Scene) -> None:
     await scene.record("a", "b", "c")
-    signed = await scene.signed()
-    assert signed is not None
+    signed = present(await scene.signed())
     hashes = await scene.hashes()
     assert (signed.origin, signed.size, signed.root) == (f"llmctx/{scene.instance.id}/0", 3, merkle.root(hashes))
     assert await scene.told() == signed
@@ -89,16 +89,14 @@ async def test_what_is_not_durable_is_not_signed(scene: Scene) -> None:
     assert scene.notary().anchor.size == 0
     await scene.record("b")
     await scene.record("c", durable=False)
-    signed = await scene.signed()
-    assert signed is not None
+    signed = present(await scene.signed())
     assert signed.size == 2
 
 
 async def test_the_next_notary_goes_on_where_the_last_one_ended(scene: Scene) -> None:
     for size in range(1, 8):
         await scene.record(f"t{size}")
-        signed = await scene.signed()
-        assert signed is not None
+        signed = present(await scene.signed())
         assert (signed.size, signed.root) == (size, merkle.root(await scene.hashes()))
 
 
@@ -149,8 +147,7 @@ async def test_a_checkpoint_that_comes_late_says_so_itself(scene: Scene) -> None
 async def test_a_checkpoint_is_never_older_than_what_it_covers(scene: Scene) -> None:
     ahead = await server_ms(scene.redis) + 3_600_000  # the server's clock was set back since
     await scene.record("a", recorded_ms=ahead)
-    signed = await scene.signed()
-    assert signed is not None
+    signed = present(await scene.signed())
     assert signed.time_ms == ahead
 
 
@@ -179,8 +176,7 @@ async def test_after_a_kill_at_any_write_the_next_notary_goes_on(scene: Scene, k
     os.truncate(anchor.directory / "checkpoints", keep[1])
     await scene.redis.set(CHECKPOINT, told)
     await scene.record("d")
-    signed = await scene.signed()
-    assert signed is not None
+    signed = present(await scene.signed())
     assert (signed.size, signed.root) == (4, merkle.root(await scene.hashes()))
     assert await scene.told() == signed
     sizes = [open_note(note, scene.signing.key).size for note in anchor.checkpoints()]
@@ -196,8 +192,7 @@ async def alter(redis: Redis, index: int) -> tuple[str, str]:
     for entry in entries:
         leaf = entry.leaf.replace(b"no reason", b"no season") if entry.index == index else entry.leaf
         await redis.xadd("audit:{0}:log", stored(leaf, entry.pieces), id=f"{entry.index}-1")  # type: ignore[arg-type]
-    altered = await log.entry(index)
-    assert altered is not None
+    altered = present(await log.entry(index))
     return entries[index].leaf_hash, altered.leaf_hash
 
 
@@ -270,8 +265,7 @@ async def test_another_notary_with_another_key_is_told(scene: Scene) -> None:
 
 async def test_a_gap_that_nothing_explains_is_not_signed(scene: Scene) -> None:
     await scene.record("a", "b", "c")
-    entry = await scene.log.entry(1)
-    assert entry is not None
+    assert await scene.log.entry(1) is not None
     await scene.redis.xdel("audit:{0}:log", "1-1")
     with pytest.raises(TrailError, match="lacks record 1"):
         await scene.signed()

@@ -7,7 +7,6 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,8 @@ from llmctx.trail.proof import merkle
 from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.key import load_key
 from llmctx.trail.proof.notary_service import cover_now
-from tests.conftest import ROOT
-from tests.integration.conftest import ByRules, Prepared, hold, raise_tick, serving, signed_fields
+from tests.conftest import ROOT, present
+from tests.integration.conftest import ByRules, Prepare, hold, raise_tick, serving, signed_fields
 from tests.integration.program import Ended, Program
 from tests.integration.test_cli import LOG
 
@@ -36,16 +35,14 @@ CHECKPOINT = "audit:{0}:checkpoint"
 
 async def sign(redis: Redis, state_dir: Path) -> None:
     """Declare all durable, as the spool does, and sign it."""
-    instance = await read_instance(redis)
-    assert instance is not None
+    instance = present(await read_instance(redis))
     for partition in range(instance.partitions):
         await redis.set(f"audit:{{{partition}}}:durable", await Log(redis, partition).size())
     await cover_now(redis, instance, state_dir, load_key(state_dir, instance.id))
 
 
 async def anchor_of(redis: Redis, state_dir: Path) -> Anchor:
-    instance = await read_instance(redis)
-    assert instance is not None
+    instance = present(await read_instance(redis))
     return Anchor(anchor_directory(state_dir, instance.id, 0))
 
 
@@ -60,31 +57,15 @@ async def make_trail(redis: Redis, url: str, made: Program) -> Program:
 
 
 @pytest.fixture
-async def trail(
-    redis: Redis,
-    redis_url: str,
-    tmp_path: Path,
-    prepared: Prepared,
-    short_pauses: None,  # noqa: ARG001
-) -> Program:
+async def trail(redis: Redis, redis_url: str, prepare: Prepare) -> Program:
     """Seven records, decisions among them, all signed, on each server in turn."""
-    made = Program(redis_url, tmp_path)
-    await prepared.once(redis_url, redis, tmp_path, partial(make_trail, redis, redis_url, made))
-    return made
+    return await prepare(redis, redis_url, make_trail)
 
 
 @pytest.fixture
-async def proven(
-    valkey: Redis,
-    valkey_url: str,
-    tmp_path: Path,
-    prepared: Prepared,
-    short_pauses: None,  # noqa: ARG001
-) -> Program:
+async def proven(valkey: Redis, valkey_url: str, prepare: Prepare) -> Program:
     """The same on Valkey alone."""
-    made = Program(valkey_url, tmp_path)
-    await prepared.once(valkey_url, valkey, tmp_path, partial(make_trail, valkey, valkey_url, made))
-    return made
+    return await prepare(valkey, valkey_url, make_trail)
 
 
 async def audit(made: Program, *arguments: str) -> Ended:
@@ -117,8 +98,7 @@ async def test_an_export_is_verified_by_both_programs(trail: Program) -> None:
 async def test_an_export_has_the_files_of_the_evidence_room(proven: Program, valkey: Redis) -> None:
     await proven("export", "export")
     folder = proven.folder / "export"
-    instance = await read_instance(valkey)
-    assert instance is not None
+    instance = present(await read_instance(valkey))
     origin = f"llmctx/{instance.id}"
     assert json.loads((folder / "manifest.json").read_bytes()) == {
         "format": "llmctx-export/1",
@@ -152,8 +132,7 @@ async def test_what_is_recorded_since_is_covered_before_it_is_exported(proven: P
 
 
 async def test_what_is_not_covered_is_left_out_and_told(proven: Program, valkey: Redis) -> None:
-    instance = await read_instance(valkey)
-    assert instance is not None
+    instance = present(await read_instance(valkey))
     (proven.folder / "var" / "keys" / instance.id).unlink()
     newest = (await read_stream(valkey, LOG))[-1]
     await valkey.xadd(LOG, newest.fields, id=f"{SIZE}-1")  # type: ignore[arg-type]
@@ -316,8 +295,6 @@ async def test_two_swapped_records_in_redis_are_found(proven: Program, valkey: R
 
 
 async def test_a_forged_checkpoint_in_redis_is_found(proven: Program, valkey: Redis) -> None:
-    instance = await read_instance(valkey)
-    assert instance is not None
     note = await valkey.get(CHECKPOINT)
     assert isinstance(note, bytes)
     await valkey.set(CHECKPOINT, note.replace(b"\n7\n", b"\n6\n"))

@@ -24,7 +24,7 @@ from llmctx.trail.log.log import Log, Settlement
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from llmctx.worker.publish import Publisher
-from tests.conftest import free_port
+from tests.conftest import free_port, present
 from tests.integration.conftest import SETTLEMENT, decided, draft, held_lease, hold
 
 SYMBOLS = ("AAPL", "MSFT", "AIG")
@@ -56,26 +56,27 @@ async def latest(redis: Redis, symbol: str) -> values.Thesis | None:
     return None if raw is None else values.Thesis.model_validate(json.loads(raw))
 
 
+Publishers = Callable[[], Publisher]
+
+
 @pytest.fixture
-def publisher(owner: str) -> Callable[[Redis], Publisher]:
+def publisher(redis: Redis, owner: str) -> Publishers:
     """Makes publishers that hold the lease."""
-    return lambda redis: Publisher(redis, Log(redis), 1, owner)
+    return lambda: Publisher(redis, Log(redis), 1, owner)
 
 
-async def test_a_decision_is_published_under_its_index(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
-) -> None:
+async def test_a_decision_is_published_under_its_index(redis: Redis, owner: str, publisher: Publishers) -> None:
     (entry,) = await record(redis, owner, 1)
-    await publisher(redis).publish(entry)
+    await publisher().publish(entry)
     (found,) = await read_stream(redis, keys.decisions(0))
     thesis = values.Thesis.model_validate(json.loads(found.fields[b"decision"]))
     assert (found.id, thesis.address, thesis.tick, thesis.symbol) == ("0-1", "0", "t0", "AAPL")
 
 
 async def test_a_replica_that_took_over_with_less_leaves_nothing_unpublished(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+    redis: Redis, owner: str, publisher: Publishers
 ) -> None:
-    log, made = Log(redis), publisher(redis)
+    log, made = Log(redis), publisher()
     for entry in await record(redis, owner, 3):
         await made.publish(entry)
     names = (log.key("log"), keys.decisions(0))
@@ -94,11 +95,9 @@ async def test_a_replica_that_took_over_with_less_leaves_nothing_unpublished(
     assert await published(redis) == list(range(8))
 
 
-async def test_what_is_published_says_what_the_record_says(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
-) -> None:
+async def test_what_is_published_says_what_the_record_says(redis: Redis, owner: str, publisher: Publishers) -> None:
     (entry,) = await record(redis, owner, 1)
-    await publisher(redis).publish(entry)
+    await publisher().publish(entry)
     thesis, leaf = await latest(redis, "AAPL"), entry.record
     assert thesis is not None
     assert (thesis.kind, thesis.action, thesis.decided, thesis.reasoning) == (
@@ -108,20 +107,18 @@ async def test_what_is_published_says_what_the_record_says(
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_decisions_go_out_by_index_though_handed_in_out_of_order(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher], seed: int
+    redis: Redis, owner: str, publisher: Publishers, seed: int
 ) -> None:
     entries = await record(redis, owner, 12)
     random.Random(seed).shuffle(entries)
-    out = publisher(redis)
+    out = publisher()
     await asyncio.gather(*(out.publish(entry) for entry in entries))
     assert await published(redis) == list(range(12))
 
 
-async def test_a_decision_waits_for_those_before_it(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
-) -> None:
+async def test_a_decision_waits_for_those_before_it(redis: Redis, owner: str, publisher: Publishers) -> None:
     first, second = await record(redis, owner, 2)
-    out = publisher(redis)
+    out = publisher()
     waiting = asyncio.create_task(out.publish(second))
     await redis.ping()
     assert not waiting.done()
@@ -131,21 +128,17 @@ async def test_a_decision_waits_for_those_before_it(
     assert await published(redis) == [0, 1]
 
 
-async def test_two_that_wait_for_one_record_both_go_on(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
-) -> None:
+async def test_two_that_wait_for_one_record_both_go_on(redis: Redis, owner: str, publisher: Publishers) -> None:
     first, second = await record(redis, owner, 2)
-    out = publisher(redis)
+    out = publisher()
     async with asyncio.timeout(10):
         await asyncio.gather(out.publish(second), out.publish(second), out.publish(first))
     assert await published(redis) == [0, 1]
 
 
-async def test_publishing_again_changes_nothing(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
-) -> None:
+async def test_publishing_again_changes_nothing(redis: Redis, owner: str, publisher: Publishers) -> None:
     entries = await record(redis, owner, 3)
-    out = publisher(redis)
+    out = publisher()
     for entry in entries:
         await out.publish(entry)
     before = await read_stream(redis, keys.decisions(0))
@@ -154,44 +147,40 @@ async def test_publishing_again_changes_nothing(
     assert await read_stream(redis, keys.decisions(0)) == before
 
 
-async def test_another_publisher_publishes_nothing_again(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
-) -> None:
+async def test_another_publisher_publishes_nothing_again(redis: Redis, owner: str, publisher: Publishers) -> None:
     await record(redis, owner, 3)
-    assert await publisher(redis).resume() == 3
+    assert await publisher().resume() == 3
     before = await redis.dump(keys.decisions(0))
-    assert await publisher(redis).resume() == 0
+    assert await publisher().resume() == 0
     assert await redis.dump(keys.decisions(0)) == before
 
 
 async def test_a_new_publisher_that_is_handed_an_old_record_publishes_it_no_second_time(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+    redis: Redis, owner: str, publisher: Publishers
 ) -> None:
     entries = await record(redis, owner, 2)
     for _ in range(2):
-        out = publisher(redis)
+        out = publisher()
         for entry in entries:
             await out.publish(entry)
     assert await published(redis) == [0, 1]
 
 
 async def test_resuming_publishes_what_was_recorded_and_never_published(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+    redis: Redis, owner: str, publisher: Publishers
 ) -> None:
     first = await record(redis, owner, 2)
-    out = publisher(redis)
+    out = publisher()
     for entry in first:
         await out.publish(entry)
     await record(redis, owner, 4, first=2)
-    assert await publisher(redis).resume() == 4
+    assert await publisher().resume() == 4
     assert await published(redis) == list(range(6))
 
 
-async def test_resuming_lets_those_go_that_waited_for_a_gap(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
-) -> None:
+async def test_resuming_lets_those_go_that_waited_for_a_gap(redis: Redis, owner: str, publisher: Publishers) -> None:
     entries = await record(redis, owner, 3)
-    out = publisher(redis)
+    out = publisher()
     waiting = [asyncio.create_task(out.publish(entry)) for entry in entries[1:]]
     await redis.ping()
     await out.resume()
@@ -199,81 +188,73 @@ async def test_resuming_lets_those_go_that_waited_for_a_gap(
     assert await published(redis) == [0, 1, 2]
 
 
-async def test_latest_is_the_newest_of_each_symbol(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
-) -> None:
+async def test_latest_is_the_newest_of_each_symbol(redis: Redis, owner: str, publisher: Publishers) -> None:
     entries = await record(redis, owner, 8)
     random.Random(1).shuffle(entries)
-    out = publisher(redis)
+    out = publisher()
     await asyncio.gather(*(out.publish(entry) for entry in entries))
     found = [await latest(redis, symbol) for symbol in SYMBOLS]
     assert [thesis and thesis.address for thesis in found] == ["6", "7", "5"]
 
 
-async def test_an_older_decision_does_not_replace_the_latest(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
-) -> None:
+async def test_an_older_decision_does_not_replace_the_latest(redis: Redis, owner: str, publisher: Publishers) -> None:
     entries = await record(redis, owner, 4)
-    await publisher(redis).resume()
-    await publisher(redis)._publish(entries[0])
-    thesis = await latest(redis, "AAPL")
-    assert thesis is not None
+    await publisher().resume()
+    await publisher()._publish(entries[0])
+    thesis = present(await latest(redis, "AAPL"))
     assert thesis.address == "3"
 
 
 @pytest.mark.parametrize("kind", ["notice", "incident"])
 async def test_a_record_without_a_tick_is_not_published(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher], kind: str
+    redis: Redis, owner: str, publisher: Publishers, kind: str
 ) -> None:
     made = compose_unread(kind, None, "why", RecordMetadata(1000, "test"))
     entry = await Log(redis).append(made, owner, SETTLEMENT)
     await Log(redis).advance(1, owner)
-    await publisher(redis).publish(entry)
+    await publisher().publish(entry)
     assert await published(redis) == []
     assert await latest(redis, "AAPL") is None
 
 
 @pytest.mark.parametrize("kind", ["skipped", "dead_letter"])
 async def test_a_tick_without_a_position_is_published_with_the_action_none_and_its_reason(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher], kind: str
+    redis: Redis, owner: str, publisher: Publishers, kind: str
 ) -> None:
     made = compose_unread(kind, Tick(id="t", symbol="AAPL"), "no such key", RecordMetadata(1000, "test"))
     entry = await Log(redis).append(made, owner, SETTLEMENT)
     await Log(redis).advance(1, owner)
-    await publisher(redis).publish(entry)
+    await publisher().publish(entry)
     assert await published(redis) == [0]
-    told = await latest(redis, "AAPL")
-    assert told is not None
+    told = present(await latest(redis, "AAPL"))
     assert (told.kind, told.tick, told.action, told.reason) == (kind, "t", "none", "no such key")
     assert thesis_of(entry, 1) is None
 
 
 async def test_a_skipped_record_does_not_hold_up_those_after_it(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+    redis: Redis, owner: str, publisher: Publishers
 ) -> None:
     skipped = await Log(redis).append(draft("s"), owner, SETTLEMENT)
     (entry,) = await record(redis, owner, 1)
-    out = publisher(redis)
+    out = publisher()
     await asyncio.gather(out.publish(entry), out.publish(skipped))
     assert await published(redis) == [0, 1]
 
 
 async def test_resuming_reads_nothing_before_the_last_published_index(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
+    redis: Redis, owner: str, publisher: Publishers
 ) -> None:
     await Log(redis).append(draft("s"), owner, SETTLEMENT)
     await record(redis, owner, 1)
     await Log(redis).append(draft("u"), owner, SETTLEMENT)
     await Log(redis).advance(3, owner)
-    assert await publisher(redis).resume() == 3
-    assert await publisher(redis).resume() == 0
+    assert await publisher().resume() == 3
+    assert await publisher().resume() == 0
 
 
-async def test_the_stream_of_decisions_has_no_ttl(
-    redis: Redis, owner: str, publisher: Callable[[Redis], Publisher]
-) -> None:
+async def test_the_stream_of_decisions_has_no_ttl(redis: Redis, owner: str, publisher: Publishers) -> None:
     await record(redis, owner, 1)
-    await publisher(redis).resume()
+    await publisher().resume()
     assert await redis.ttl(keys.decisions(0)) == await redis.ttl(keys.latest(0, "AAPL")) == -1
 
 

@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.ops.query import BARS_VIEWS, MOVES_VIEWS, QUERIES, VIEWS, find_query, run_query, shipped_queries
-from tests.integration.conftest import NOW, Prepared
+from tests.integration.conftest import NOW, Prepare
 from tests.integration.program import Program
 from tests.integration.test_older_trails import Trail, trail  # noqa: F401  a fixture
 from tests.integration.test_prove import SIZE, make_trail
@@ -28,17 +27,9 @@ SHIPPED = [query.name for query in shipped_queries()]
 
 
 @pytest.fixture
-async def exported(
-    valkey: Redis,
-    valkey_url: str,
-    prepared: Prepared,
-    tmp_path: Path,
-    short_pauses: None,  # noqa: ARG001
-) -> Program:
+async def exported(valkey: Redis, valkey_url: str, prepare: Prepare) -> Program:
     """A program with what `make_export` makes."""
-    made = Program(valkey_url, tmp_path)
-    await prepared.once("export", valkey, tmp_path, partial(make_export, valkey, valkey_url, made))
-    return made
+    return await prepare(valkey, valkey_url, make_export)
 
 
 async def make_export(valkey: Redis, valkey_url: str, made: Program) -> None:

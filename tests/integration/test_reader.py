@@ -44,6 +44,7 @@ async def test_a_snapshot_is_one_round_trip(redis: Redis) -> None:
     assert stats.keys() <= {
         "cmdstat_fcall_ro",
         "cmdstat_get",
+        "cmdstat_strlen",
         "cmdstat_time",
         "cmdstat_type",
         "cmdstat_config|resetstat",

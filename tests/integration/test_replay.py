@@ -29,7 +29,7 @@ from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.key import load_or_make_key
 from llmctx.trail.proof.notary_service import cover_now
-from tests.conftest import free_port
+from tests.conftest import free_port, present
 from tests.integration.conftest import ByRules, Prepared, hold, raise_tick, serving
 from tests.integration.program import Program, until
 from tests.unit.makers import stored
@@ -121,8 +121,7 @@ async def test_rebuild_names_its_mode_and_finds_all_the_same(recorded: Program) 
 
 async def rewrite(valkey: Redis, index: int, **pieces: bytes) -> None:
     """Put other evidence in the place of a record's, as somebody with access to Redis might."""
-    entry = await Log(valkey).entry(index)
-    assert entry is not None
+    entry = present(await Log(valkey).entry(index))
     found = await read_stream(valkey, LOG)
     await valkey.delete(LOG)
     for one in found:
@@ -131,8 +130,7 @@ async def rewrite(valkey: Redis, index: int, **pieces: bytes) -> None:
 
 
 async def test_changed_data_is_the_data_and_a_changed_template_the_template(trail: Program, valkey: Redis) -> None:
-    entry = await Log(valkey).entry(2)
-    assert entry is not None
+    entry = present(await Log(valkey).entry(2))
     snapshot = entry.pieces["snapshot"].replace(b'\\"last\\": 100.0', b'\\"last\\": 101.5')
     assert snapshot != entry.pieces["snapshot"]
     await rewrite(valkey, 2, snapshot=snapshot)
@@ -220,8 +218,7 @@ async def test_an_export_a_corpus_and_redis_give_the_same_rebuild(trail: Program
     assert (await trail("corpus", "add", "all", "c.jsonl")).code == 0
     corpus = read_corpus(trail.folder / "c.jsonl")
     assert len(corpus.entries) == 3
-    instance = await read_instance(valkey)
-    assert instance is not None
+    instance = present(await read_instance(valkey))
     state_dir = trail.folder / "var"
     await cover_now(valkey, instance, state_dir, load_or_make_key(state_dir, instance.id))
     assert (await trail("export", "export")).code == 0

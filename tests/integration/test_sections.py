@@ -1,4 +1,4 @@
-"""A system that exists is joined as it is: its keys and hashes are read at one instant, and its records stand alone."""
+"""An existing system is joined as it is: its keys and hashes are read at one instant, and its records stand alone."""
 
 import json
 import tomllib

@@ -177,7 +177,11 @@ MALFORMED: dict[str, tuple[dict[str, str | bytes], str, str]] = {
     "an empty symbol": ({"id": "bad3", "symbol": ""}, "skipped", "'' is not a symbol"),
     "nothing known": ({"x": "y"}, "incident", "has no field 'symbol'"),
     "an id that is not UTF-8": ({"id": b"\xff", "symbol": "AAPL"}, "dead_letter", "its id is not UTF-8"),
-    "an id that is too long": ({"id": "x" * 201, "symbol": "AAPL"}, "dead_letter", "its id has 201 characters"),
+    "an id that is too long": (
+        {"id": "x" * 201, "symbol": "AAPL"},
+        "dead_letter",
+        "its id has more than 200 characters",
+    ),
     "neither id nor symbol": ({"id": b"\xff", "symbol": b"\xff"}, "dead_letter", "its id is not UTF-8"),
     "a symbol that is no UTF-8": ({"id": "bad4", "symbol": b"\xff"}, "skipped", "is not a symbol"),
 }

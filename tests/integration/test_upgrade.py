@@ -12,7 +12,7 @@ from llmctx.errors import NewerFormatError
 from llmctx.llm.standin import Standin
 from llmctx.trail.log.lease import RECORD_FORMAT, Lease, lease_key, read_holder
 from llmctx.version import VERSION
-from tests.conftest import ASSETS
+from tests.conftest import ASSETS, present
 from tests.integration.conftest import hold, leaves, raise_tick
 from tests.integration.program import Program, until
 
@@ -103,8 +103,7 @@ async def test_a_rolling_upgrade_waits_for_the_older_worker_and_goes_on(
     old: Program, on_each: Program, redis: Redis
 ) -> None:
     async with old.running(redis) as first:
-        holder = await read_holder(redis, 0)
-        assert holder is not None
+        holder = present(await read_holder(redis, 0))
         assert (holder.format, holder.version, holder.is_newer) == (1, "0.1.0", False)
         second = await on_each.start("run")
         await heard(second, f"partition 0 is held by {holder.label}; waiting for it")
@@ -180,8 +179,7 @@ async def test_a_format_that_no_version_wrote_is_put_back_by_the_command_that_th
 
 
 async def test_a_newer_format_is_a_holder_that_has_ended(newer: Redis) -> None:
-    holder = await Lease(newer, 0).take()
-    assert holder is not None
+    holder = present(await Lease(newer, 0).take())
     assert (holder.is_newer, holder.version) == (True, "9.0.0")
     assert isinstance(holder.refusal(0), NewerFormatError)
     assert await read_holder(newer, 0) is None

@@ -23,6 +23,7 @@ from llmctx.schema.keys import section_keys
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.log import Draft
 from llmctx.trail.proof.verify import Verifier
+from tests.conftest import present
 from tests.unit.makers import (
     NOW_MS,
     SYMBOL,
@@ -312,8 +313,7 @@ def entry(answered: Completion | None, **changes: Any) -> Entry:
 
 
 def test_a_decision_is_published_with_what_may_be_acted_on_and_what_was_said() -> None:
-    told = publication(entry(REDUCED), 2)
-    assert told is not None
+    told = present(publication(entry(REDUCED), 2))
     assert told.model_dump(mode="json") == {
         "address": "1:7",
         "kind": "decision",
@@ -342,22 +342,19 @@ def test_a_decision_is_published_with_what_may_be_acted_on_and_what_was_said() -
 
 
 def test_a_failed_call_is_published_with_its_verdict_only() -> None:
-    told = publication(entry(UNUSABLE, price="145"), 1)
-    assert told is not None
+    told = present(publication(entry(UNUSABLE, price="145"), 1))
     assert (told.address, told.kind, told.action, told.quantity) == ("7", "failed", "exit", Decimal(10))
     assert (told.decided, told.confidence, told.reasoning, told.valid_for) == (None, None, None, None)
 
 
 def test_moved_stops_are_published() -> None:
     moved = completion(body(answer_text(action="adjust_stops", stop_loss=149, take_profit=Decimal("165.5"))))
-    told = publication(entry(moved), 1)
-    assert told is not None
+    told = present(publication(entry(moved), 1))
     assert told.model_dump(include={"stop_loss", "take_profit"}) == {"stop_loss": 149, "take_profit": Decimal("165.5")}
 
 
 def test_a_skipped_tick_is_published_with_the_reason_and_nothing_to_do() -> None:
-    told = publication(entry(None), 1)
-    assert told is not None
+    told = present(publication(entry(None), 1))
     assert (told.kind, told.action, told.reason) == ("skipped", "none", "position is missing: no such key")
 
 
@@ -376,6 +373,5 @@ def test_a_record_without_a_tick_is_not_published(kind: str) -> None:
 def test_words_that_do_not_fit_a_publication_do_not_keep_back_the_verdict() -> None:
     made, leaf = draft(ANSWERED, price="145")
     leaf["decision"]["confidence"] = "high"
-    told = publication(Entry(canonical.dumps(leaf), made.pieces, index=7), 1)
-    assert told is not None
+    told = present(publication(Entry(canonical.dumps(leaf), made.pieces, index=7), 1))
     assert (told.action, told.quantity, told.reasoning) == ("exit", Decimal(10), None)

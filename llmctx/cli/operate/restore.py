@@ -49,8 +49,8 @@ def restore(
 
     end_on_sigterm()
     settings = settings_for(redis_url, state_dir)
-    with open_store(place).newest() as (where, backup):
-        restored = asyncio.run(_restore(settings, backup, over=over, quiet=as_json))
+    where, backup = open_store(place).newest()
+    restored = asyncio.run(_restore(settings, backup, over=over, quiet=as_json))
     found = _document(where, backup, restored)
     if as_json:
         print_json(found)

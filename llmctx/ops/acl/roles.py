@@ -173,13 +173,13 @@ def _operator() -> tuple[Grant, ...]:
         Grant((*_READ, *diagnoses, "scan", "memory|usage", "fcall_ro"), reads=("*",)),
         Grant(("subscribe", "psubscribe", "unsubscribe", "punsubscribe"), channels=_updates(_LIVE)),
         Grant(("bgsave", "bgrewriteaof", "psync", "sync", "replconf")),
-        Grant(("fcall",), both=(*tidied, _TICKS, _DECISIONS, *_live("position"))),
+        Grant(("fcall",), both=(*tidied, _TICKS, _EFFECTS, _DECISIONS, *_live("position"))),
         Grant(
             ("expire", "unlink", "xtrim", "hdel", "zrem", "zremrangebyscore", "publish"),
             both=tidied,
             channels=_updates(temporary),
         ),
-        Grant(("xgroup|delconsumer",), both=(_TICKS, _DECISIONS)),
+        Grant(("xgroup|delconsumer",), both=(_TICKS, _EFFECTS, _DECISIONS)),
     )
 
 

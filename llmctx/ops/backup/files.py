@@ -73,44 +73,53 @@ def pack(source: BinaryIO, folder: Path, name: str) -> StoredFile:
     )
 
 
-def unpack(file: StoredFile, folder: Path, target: Path) -> None:
+def unpack(file: StoredFile, source: BinaryIO, target: Path) -> None:
     """Write a file of a backup to `target`, for this user alone, after its size and digests have been checked.
 
-    Raises BackupError with exit code 1 if the file is missing or damaged; `target` is not made then.
+    Raises BackupError with exit code 1 if `source`, the compressed file, is damaged; `target` is not made then.
     """
-    path = folder / (file.name + SUFFIX)
     make_private_directory(target.parent)
     draft = target.with_name(f"{target.name}.new")
     try:
         draft.unlink(missing_ok=True)
         with open(draft, "xb", opener=lambda path, flags: os.open(path, flags, FILE_MODE)) as opened:
-            if _measure(path) != (file.stored_bytes, file.stored_sha256):
-                raise _damaged(path, "its size or digest differs from the manifest")
-            if _decompress(path, opened.write, file.size_bytes) != (file.size_bytes, file.sha256):
-                raise _damaged(path, "its content differs from the manifest")
-            opened.flush()
+            unpack_into(file, source, opened)
             os.fsync(opened.fileno())
         draft.rename(target)
-    except FileNotFoundError as error:
-        raise _damaged(path, "it is missing") from error
-    except zstandard.ZstdError as error:
-        raise _damaged(path, f"it cannot be decompressed ({error})") from error
     finally:
         draft.unlink(missing_ok=True)
     sync_directory(target.parent)
 
 
-def _measure(path: Path) -> tuple[int, str]:
-    """The size and digest of a file."""
-    with path.open("rb") as source:
-        digest = hashlib.file_digest(source, "sha256")
-        return source.tell(), digest.hexdigest()
+def unpack_into(file: StoredFile, source: BinaryIO, opened: BinaryIO) -> None:
+    """Write a file of a backup into an open file, after its size and digests have been checked.
+
+    Raises BackupError with exit code 1 if `source`, the compressed file, is damaged.
+    """
+    if _measure(source) != (file.stored_bytes, file.stored_sha256):
+        raise damaged(file, "its size or digest differs from the manifest")
+    try:
+        if _decompress(source, opened.write, file.size_bytes) != (file.size_bytes, file.sha256):
+            raise damaged(file, "its content differs from the manifest")
+    except zstandard.ZstdError as error:
+        raise damaged(file, f"it cannot be decompressed ({error})") from error
+    opened.flush()
 
 
-def _decompress(path: Path, write: Callable[[bytes], object], limit: int) -> tuple[int, str]:
+def _measure(source: BinaryIO) -> tuple[int, str]:
+    """The size and digest of a file, which is at its beginning again."""
+    digest = hashlib.sha256()
+    while chunk := source.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    size = source.tell()
+    source.seek(0)
+    return size, digest.hexdigest()
+
+
+def _decompress(source: BinaryIO, write: Callable[[bytes], object], limit: int) -> tuple[int, str]:
     """Write what a file holds, and return its size and digest; it ends soon after `limit` bytes."""
     content, size = hashlib.sha256(), 0
-    with path.open("rb") as source, zstandard.ZstdDecompressor().stream_reader(source) as reader:
+    with zstandard.ZstdDecompressor().stream_reader(source, closefd=False) as reader:
         while size <= limit and (chunk := reader.read(_CHUNK_BYTES)):
             size += len(chunk)
             content.update(chunk)
@@ -124,7 +133,10 @@ def is_inside(name: str) -> bool:
     return bool(parts) and not name.startswith("/") and not {".", ".."} & set(name.split("/")) and "\\" not in name
 
 
-def _damaged(path: Path, why: str) -> BackupError:
+def damaged(file: StoredFile, why: str) -> BackupError:
+    """What is raised about a stored file that is missing or not what the manifest says."""
     return BackupError(
-        f"{path} is damaged: {why}.", "Restore another backup, and find out why this disk loses data.", exit_code=1
+        f"{file.name}{SUFFIX} of the backup is damaged: {why}.",
+        "Restore another backup, and find out why this disk loses data.",
+        exit_code=1,
     )

@@ -6,10 +6,11 @@ need a writer for each type, and would be seen half done.
 
 import asyncio
 import contextlib
+import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from typing import BinaryIO
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -27,7 +28,7 @@ _CHUNK_BYTES = 256 * 1024
 class _Offer:
     """What a primary says to its replica, for one snapshot."""
 
-    def __init__(self, file: Path, server: str) -> None:
+    def __init__(self, file: BinaryIO, server: str) -> None:
         self._file = file
         self._server = server
         self.asked = 0
@@ -57,12 +58,12 @@ class _Offer:
             writer.write(b"+OK\r\n")
 
     async def _send(self, writer: asyncio.StreamWriter) -> None:
-        size = self._file.stat().st_size
+        size = self._file.seek(0, os.SEEK_END)
+        self._file.seek(0)
         writer.write(b"+FULLRESYNC %s 0\r\n$%d\r\n" % (secrets.token_hex(20).encode(), size))
-        with self._file.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                writer.write(chunk)
-                await writer.drain()
+        while chunk := self._file.read(_CHUNK_BYTES):
+            writer.write(chunk)
+            await writer.drain()
 
 
 async def _words(reader: asyncio.StreamReader, count: int) -> list[bytes]:
@@ -73,7 +74,7 @@ async def _words(reader: asyncio.StreamReader, count: int) -> list[bytes]:
     return words
 
 
-async def load_snapshot(redis: Redis, file: Path) -> None:
+async def load_snapshot(redis: Redis, file: BinaryIO) -> None:
     """Replace everything in the server by a snapshot, and wait until the server has it in its files too.
 
     Raises ServerError if the server does not come for it, BackupError if it cannot read it.
@@ -86,7 +87,7 @@ async def load_snapshot(redis: Redis, file: Path) -> None:
 
 
 @asynccontextmanager
-async def _offered(redis: Redis, file: Path) -> AsyncIterator[_Offer]:
+async def _offered(redis: Redis, file: BinaryIO) -> AsyncIterator[_Offer]:
     """Make the server a replica of this process, and a primary again at the end."""
     ours, theirs = await _addresses(redis)
     offer = _Offer(file, theirs)

@@ -8,6 +8,7 @@ What a killed run leaves is removed by the next one.
 import asyncio
 import contextlib
 import logging
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,11 +129,12 @@ async def _prove(backup: Backup, server: EmbeddedServer, scratch: Path, begin: B
 
 async def _restore_copy(backup: Backup, url: str, scratch: Path, begin: Begin) -> _Proof:
     state_dir = scratch / "state"
-    file = await asyncio.to_thread(unpack_snapshot, backup, scratch)
     await asyncio.to_thread(unpack_state, backup, state_dir)
     async with open_redis(url) as redis:
         await redis.config_set("maxmemory", 0)  # the embedded server's limit is not that of the live one
-        await load_snapshot(redis, file)
+        with tempfile.TemporaryFile(dir=scratch) as file:
+            await asyncio.to_thread(unpack_snapshot, backup, file)
+            await load_snapshot(redis, file)
         reached("proving")
         await _end_leases(redis, backup.instance)
         partitions = await refill_and_verify(backup.instance, redis, state_dir, begin=begin, snapshot=True)

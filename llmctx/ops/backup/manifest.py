@@ -9,15 +9,17 @@ DIR/2026-03-02T15-00-00.000Z/manifest.json            what it holds, with digest
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, Self
+from typing import BinaryIO, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from llmctx import clock
 from llmctx.context.value import explain
 from llmctx.errors import BackupError
-from llmctx.ops.backup.files import StoredFile, is_inside
+from llmctx.ops.backup.files import SUFFIX, StoredFile, damaged, is_inside
 from llmctx.private_files import write_private
 from llmctx.trail.disk import sync_directory
 from llmctx.trail.log.instance import Instance
@@ -77,6 +79,18 @@ class Backup:
             ) from error
         return cls(folder, read_manifest(raw, str(path)))
 
+    @contextmanager
+    def open(self, file: StoredFile) -> Iterator[BinaryIO]:
+        """One of its compressed files, open at its beginning.
+
+        Raises BackupError if it is missing.
+        """
+        path = self.folder / (file.name + SUFFIX)
+        if not path.exists():
+            raise damaged(file, "it is missing")
+        with path.open("rb") as source:
+            yield source
+
     def write(self) -> None:
         """Write the manifest, which completes the backup.
 
@@ -123,13 +137,21 @@ def backups_in(directory: Path) -> list[Backup]:
     return [Backup.read(path) for path in folders if NAME.fullmatch(path.name) and (path / FILE).is_file()]
 
 
+def check_is_good(name: str) -> None:
+    """Check that a backup's name is not that of one whose proof failed.
+
+    Raises BackupError if it is.
+    """
+    if name.endswith(BAD):
+        raise BackupError(f"The proof of {name} failed when it was made.", "Restore another backup.", exit_code=1)
+
+
 def find_backup(place: Path) -> Backup:
     """The backup in a folder, or the newest good one of a directory of backups.
 
     Raises BackupError if there is none, or if it is one whose proof failed.
     """
-    if place.name.endswith(BAD):
-        raise BackupError(f"The proof of {place} failed when it was made.", "Restore another backup.", exit_code=1)
+    check_is_good(str(place))
     if (place / FILE).exists():
         return Backup.read(place)
     found = backups_in(place)

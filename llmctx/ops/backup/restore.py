@@ -3,17 +3,18 @@
 import asyncio
 import contextlib
 import logging
+import os
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx.errors import BackupError, LeaseError, ServerError, TrailError
-from llmctx.ops.backup.files import unpack
+from llmctx.ops.backup.files import unpack_into
 from llmctx.ops.backup.load import load_snapshot
 from llmctx.ops.backup.manifest import RDB, Backup
 from llmctx.ops.backup.state import check_state, unpack_state
@@ -109,24 +110,24 @@ async def restore(backup: Backup, redis: Redis, state_dir: Path, *, over: bool, 
     """
     check_state(backup, state_dir)
     count = await check_target(redis, over=over)
-    with tempfile.TemporaryDirectory(prefix="llmctx-restore-", ignore_cleanup_errors=True) as scratch:
-        file = await asyncio.to_thread(unpack_snapshot, backup, Path(scratch))
+    with tempfile.TemporaryFile() as file:  # it has no name, so nothing of it stays when this process is killed
+        await asyncio.to_thread(unpack_snapshot, backup, file)
         names = await asyncio.to_thread(unpack_state, backup, state_dir)
-        _log.info(f"The server loads {file.stat().st_size:,} bytes.")
+        _log.info(f"The server loads {os.fstat(file.fileno()).st_size:,} bytes.")
         await load_snapshot(redis, file)
     partitions = await refill_and_verify(backup.instance, redis, state_dir, begin=begin)
     erased_again = await _erase_names_again(redis, state_dir, partitions)
     return Restored(names, count, partitions, erased_again)
 
 
-def unpack_snapshot(backup: Backup, folder: Path) -> Path:
-    """Write the snapshot of a backup into a folder and return its path.
+def unpack_snapshot(backup: Backup, file: BinaryIO) -> None:
+    """Write the snapshot of a backup into an open file.
 
     Raises BackupError if it is damaged.
     """
-    stored = next(file for file in backup.manifest.files if file.name == RDB)
-    unpack(stored, backup.folder, folder / RDB)
-    return folder / RDB
+    stored = next(each for each in backup.manifest.files if each.name == RDB)
+    with backup.open(stored) as source:
+        unpack_into(stored, source, file)
 
 
 async def refill_and_verify(

@@ -102,7 +102,8 @@ def unpack_state(backup: Backup, state_dir: Path) -> list[str]:
     for file in sorted(single, key=lambda file: file.name == f"{STATE}instance.json"):
         target = state_dir / PurePosixPath(file.name).relative_to(STATE)
         if not target.exists():
-            unpack(file, backup.folder, target)
+            with backup.open(file) as source:
+                unpack(file, source, target)
             restored.append(file)
     return [file.name.removeprefix(STATE) for file in restored]
 
@@ -111,7 +112,8 @@ def _unpack_folder(backup: Backup, files: list[StoredFile], target: Path) -> Non
     draft = target.with_name(f"{target.name}.new")
     shutil.rmtree(draft, ignore_errors=True)
     for file in files:
-        unpack(file, backup.folder, draft / PurePosixPath(file.name).name)
+        with backup.open(file) as source:
+            unpack(file, source, draft / PurePosixPath(file.name).name)
         reached("unpacked")
     shutil.rmtree(target, ignore_errors=True)  # it holds a lock at most
     draft.rename(target)

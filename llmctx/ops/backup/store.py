@@ -10,14 +10,23 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from llmctx.errors import BackupError
 from llmctx.killpoint import reached
-from llmctx.ops.backup.files import SUFFIX
-from llmctx.ops.backup.manifest import BAD, FILE, NAME, Backup, find_backup, folder_name, read_manifest
+from llmctx.ops.backup.files import SUFFIX, StoredFile
+from llmctx.ops.backup.manifest import (
+    BAD,
+    FILE,
+    NAME,
+    Backup,
+    Manifest,
+    check_is_good,
+    find_backup,
+    folder_name,
+    read_manifest,
+)
 from llmctx.ops.backup.rotation import kept_times, locked, rotate
-from llmctx.private_files import FILE_MODE
 from llmctx.trail.archive.object_place import ObjectPlace
 from llmctx.trail.archive.place import digest_of, is_address
 
@@ -41,9 +50,8 @@ class BackupStore(Protocol):
         """Remove older good backups of a trail; returns their paths or addresses."""
         ...
 
-    @contextmanager
-    def newest(self) -> Iterator[tuple[str, Backup]]:
-        """The path or address of the newest good backup, or of the one that is named, and the backup on this disk."""
+    def newest(self) -> tuple[str, Backup]:
+        """The path or address of the newest good backup, or of the one that is named, and the backup."""
         ...
 
 
@@ -73,11 +81,26 @@ class FolderBackups:
         """Remove older good backups of a trail."""
         return [str(folder) for folder in rotate(self._directory, instance, daily, weekly)]
 
-    @contextmanager
-    def newest(self) -> Iterator[tuple[str, Backup]]:
+    def newest(self) -> tuple[str, Backup]:
         """The newest good backup, or the one that the folder is."""
         backup = find_backup(self._directory)
-        yield str(backup.folder), backup
+        return str(backup.folder), backup
+
+
+class _StoredBackup(Backup):
+    """A backup in an object store."""
+
+    def __init__(self, place: ObjectPlace, folder: Path, manifest: Manifest) -> None:
+        super().__init__(folder, manifest)
+        self._place = place
+
+    @contextmanager
+    def open(self, file: StoredFile) -> Iterator[BinaryIO]:
+        """One of its compressed files, fetched into a temporary file that has no name: a kill leaves nothing of it."""
+        with tempfile.TemporaryFile() as fetched:
+            digest_of(self._place.chunks(f"{self.folder}/{file.name}{SUFFIX}"), fetched)
+            fetched.seek(0)
+            yield fetched
 
 
 class ObjectBackups:
@@ -131,9 +154,8 @@ class ObjectBackups:
             self._remove(name)
         return [f"{self._place.name}/{name}" for name in removed]
 
-    @contextmanager
-    def newest(self) -> Iterator[tuple[str, Backup]]:
-        """The newest good backup, or the one that is named, fetched into a temporary folder."""
+    def newest(self) -> tuple[str, Backup]:
+        """The newest good backup, or the one that is named."""
         name = self._only or next(reversed(self._good()), None)
         raw = None if name is None else self._place.read(f"{name}/{FILE}")
         if name is None or raw is None:
@@ -141,21 +163,9 @@ class ObjectBackups:
                 f"There is no backup in {self._place.name}{'' if name is None else f'/{name}'}.",
                 "Name an address to which `llmctx backup` wrote.",
             )
-        with tempfile.TemporaryDirectory(prefix="llmctx-backup-", ignore_cleanup_errors=True) as scratch:
-            folder = Path(scratch) / name
-            folder.mkdir()
-            (folder / FILE).write_bytes(raw)
-            backup = find_backup(folder)
-            for file in backup.manifest.files:
-                self._fetch(f"{name}/{file.name}{SUFFIX}", folder / f"{file.name}{SUFFIX}")
-            yield f"{self._place.name}/{name}", backup
-
-    def _fetch(self, name: str, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            path.chmod(FILE_MODE)
-            for chunk in self._place.chunks(name):
-                file.write(chunk)
+        check_is_good(name)
+        where = f"{self._place.name}/{name}"
+        return where, _StoredBackup(self._place, Path(name), read_manifest(raw, f"{where}/{FILE}"))
 
     def _good(self) -> list[str]:
         """The names of all good backups, oldest first."""

@@ -83,7 +83,7 @@ async def _trim(scope: Scope, tally: Tally, key: str, longest: int) -> None:
 async def remove_consumers(scope: Scope, tally: Tally) -> None:
     """Remove consumers that have been idle for a week and have nothing pending."""
     for partition in range(scope.partitions):
-        for stream in (keys.ticks(partition), keys.decisions(partition)):
+        for stream in (keys.ticks(partition), keys.effects(partition), keys.decisions(partition)):
             found = await _CONSUMERS(scope.redis, [stream], [STALE_MS, 1 if scope.apply else 0])
             for group, consumer in zip(found[::2], found[1::2], strict=True):
                 name = f"{stream} {group.decode(errors='replace')} {consumer.decode(errors='replace')}"

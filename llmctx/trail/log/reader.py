@@ -2,13 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import partial
 from typing import cast
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from llmctx.connection.streams import StreamEntry, read_stream, read_stream_back, stream_entries
+from llmctx.connection.streams import StreamEntry, pages_of_stream, read_stream, read_stream_back, stream_entries
 from llmctx.errors import AddressError
 from llmctx.trail.log.base import Base
 from llmctx.trail.log.blobs import Blobs
@@ -19,6 +18,8 @@ from llmctx.trail.log.packing import reference_of
 
 _PAGE = 200
 _TURN = 16
+
+_Fetch = Callable[[str, int], Awaitable[list[StreamEntry]]]
 
 
 class LogReader:
@@ -108,7 +109,11 @@ class LogReader:
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records from `start` up to but not including `stop` (None: the end), in order."""
-        fetch = partial(read_stream, self._redis, self._log, last="+" if stop is None else f"({stop}-0", count=_PAGE)
+        last = "+" if stop is None else f"({stop}-0"
+
+        async def fetch(begin: str, count: int) -> list[StreamEntry]:
+            return await read_stream(self._redis, self._log, begin, last, count=count)
+
         if stop is None or stop > start:
             async for entry in self._pages(fetch, f"{start}-0"):
                 yield entry
@@ -116,20 +121,23 @@ class LogReader:
     def read_back(self, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records below `stop` (None: all), newest first."""
         begin = "+" if stop is None else f"({stop}-0" if stop > 0 else "0-0"
-        return self._pages(partial(read_stream_back, self._redis, self._log, count=_PAGE), begin)
 
-    async def _pages(self, fetch: Callable[[str], Awaitable[list[StreamEntry]]], begin: str) -> AsyncIterator[Entry]:
-        while True:
-            page: list[StreamEntry] = []
+        async def fetch(last: str, count: int) -> list[StreamEntry]:
+            return await read_stream_back(self._redis, self._log, last, count=count)
+
+        return self._pages(fetch, begin)
+
+    async def _pages(self, fetch: _Fetch, begin: str) -> AsyncIterator[Entry]:
+        async def fetched(begin: str, count: int) -> list[StreamEntry]:
             with redis_errors(), of_another_type():  # as if there were none, which spool and anchor contradict
-                page = await fetch(begin)
+                return await fetch(begin, count)
+            return []
+
+        async for page in pages_of_stream(fetched, begin, _PAGE):
             for number, found in enumerate(page, start=1):
                 yield await self.restore(found)
                 if number % _TURN == 0:
                     await asyncio.sleep(0)  # a page takes 10 ms and more: whatever else the loop has to do comes first
-            if len(page) < _PAGE:
-                return
-            begin = f"({page[-1].id}"
 
     async def named(self, where: str, leaf_hash: str, partitions: int) -> Entry | None:
         """The record at an address of this partition; None if the log has none there, or one with another leaf hash."""

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from llmctx import canonical
 from llmctx.errors import RequestError
-from llmctx.limits import MAX_NAME_CHARS
+from llmctx.limits import MAX_DETAIL_CHARS, MAX_NAME_CHARS, MAX_REQUEST_BYTES, cut
 from llmctx.trail.proof.writer import KEY_ID_BYTES, Writer, WriterKeys
+
+_TOO_LARGE = f"The field `request` of an entry of the tick stream has more than {MAX_REQUEST_BYTES} bytes."
 
 
 class Request(BaseModel):
@@ -35,17 +37,24 @@ class Request(BaseModel):
 
         Raises RequestError if no enrolled writer signed it, or it is malformed.
         """
+        if len(raw) > MAX_REQUEST_BYTES:
+            raise RequestError(_TOO_LARGE, "See who may write to Redis: llmctx sends none that is larger.")
         key = writers.keys.get(proof[:KEY_ID_BYTES])
         if key is None or not key.accepts(_text(writers.origin, raw), proof[KEY_ID_BYTES:]):
             raise RequestError("It is not signed by an enrolled writer.", "See who may write to Redis.")
         try:
             return cls.model_validate_json(raw)
         except ValidationError as error:
-            raise RequestError(f"It is malformed: {error}", "Use one version of llmctx.") from error
+            raise RequestError(f"It is malformed: {cut(str(error), MAX_DETAIL_CHARS)}", "Use one version.") from error
 
     def fields(self, writer: Writer, origin: str) -> dict[str, bytes]:
-        """The entry of the tick stream that asks the owner of the partition of this origin."""
+        """The entry of the tick stream that asks the owner of the partition of this origin.
+
+        Raises RequestError if it is larger than the owner would read.
+        """
         raw = canonical.dumps(self.model_dump(mode="json"))
+        if len(raw) > MAX_REQUEST_BYTES:
+            raise RequestError(_TOO_LARGE, "Ask for less at once.")
         return {"request": raw, "proof": writer.sign(_text(origin, raw))}
 
 

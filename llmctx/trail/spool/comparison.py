@@ -90,7 +90,7 @@ class Comparison:
         if walked.foreign or not await ends_whole(self._redis, self._log) or self._missing(walked):
             good |= await self._rebuild(owner, walked, trusted)
         refilled = await self._refill(present, owner, walked.end - 1)
-        if refilled:
+        if refilled and self._compose is not None:  # a restore expects it, and says itself how many came back
             _log.warning(f"Redis had forgotten {refilled} records of partition {self._log.partition}; refilled them.")
         end = max(size, spooled, max(good, default=-1) + 1)
         lost = (end, anchored - 1) if anchored > end else None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from llmctx import canonical
-from llmctx.connection.streams import StreamEntry, read_stream
+from llmctx.connection.streams import StreamEntry, pages_of_stream, read_stream
 from llmctx.errors import ForkError
 from llmctx.trail.log.appended import is_ours
 from llmctx.trail.log.entry import Entry, promised_pieces
@@ -178,15 +178,14 @@ async def raw_entries(redis: Redis, log: Log, start: int) -> AsyncIterator[Strea
 
     Raises TrailError if the server does not answer.
     """
-    begin = f"{start}-0"
-    while True:
+
+    async def fetch(begin: str, count: int) -> list[StreamEntry]:
         with redis_errors():
-            page = await read_stream(redis, log.key("log"), begin, count=_PAGE)
+            return await read_stream(redis, log.key("log"), begin, count=count)
+
+    async for page in pages_of_stream(fetch, f"{start}-0", _PAGE):
         for found in page:
             yield found
-        if len(page) < _PAGE:
-            return
-        begin = f"({page[-1].id}"
 
 
 async def ends_whole(redis: Redis, log: Log) -> bool:

@@ -1,8 +1,6 @@
 """Trails to archive, and what is asked of an archive."""
 
 from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
@@ -16,7 +14,7 @@ from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.key import load_key
 from llmctx.trail.proof.merkle import CompactRange
-from tests.integration.conftest import ByRules, Prepared, hold, raise_tick, serving
+from tests.integration.conftest import ByRules, Prepare, hold, raise_tick, serving
 from tests.integration.program import Program
 from tests.integration.test_prove import SIZE, anchor_of, sign
 
@@ -57,39 +55,22 @@ async def settle(redis: Redis, made: Program, **ticks: str) -> None:
     await sign(redis, made.folder / "var")
 
 
-async def make_trail(redis: Redis, made: Program) -> Program:
+async def make_trail(redis: Redis, _: str, made: Program) -> None:
     await hold(redis, "AAPL", "MSFT")
     await settle(redis, made, t1="AAPL", t2="MSFT", t3="NONE")
     await settle(redis, made, t4="AAPL", t5="MSFT")
-    return made
 
 
 @pytest.fixture
-async def proven(
-    valkey: Redis,
-    valkey_url: str,
-    tmp_path: Path,
-    prepared: Prepared,
-    short_pauses: None,  # noqa: ARG001
-) -> Program:
+async def proven(valkey: Redis, valkey_url: str, prepare: Prepare) -> Program:
     """Seven records, decisions among them, signed by two checkpoints, on Valkey."""
-    made = Program(valkey_url, tmp_path)
-    await prepared.once(valkey_url, valkey, tmp_path, partial(make_trail, valkey, made))
-    return made
+    return await prepare(valkey, valkey_url, make_trail)
 
 
 @pytest.fixture
-async def trail(
-    redis: Redis,
-    redis_url: str,
-    tmp_path: Path,
-    prepared: Prepared,
-    short_pauses: None,  # noqa: ARG001
-) -> Program:
+async def trail(redis: Redis, redis_url: str, prepare: Prepare) -> Program:
     """The same on each server in turn."""
-    made = Program(redis_url, tmp_path)
-    await prepared.once(redis_url, redis, tmp_path, partial(make_trail, redis, made))
-    return made
+    return await prepare(redis, redis_url, make_trail)
 
 
 async def write_segment(redis: Redis, made: Program, where: str, limits: Limits = EVERYTHING) -> Manifest:

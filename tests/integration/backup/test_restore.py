@@ -85,6 +85,7 @@ async def test_what_is_newer_than_the_snapshot_comes_from_the_spool(
     assert restored.code == 0, restored.err
     [part] = restored.document["partitions"]
     assert (part["records"], part["refilled"], part["missing"]) == (SIZE + 3, 3, None)
+    assert "forgotten" not in restored.err  # the server forgot nothing: the snapshot is older
     assert (await trail("verify", "--json")).document["records"] == SIZE + 3
     trails = [
         {name: raw for name, raw in keys.items() if name.startswith(b"audit:{0}:log")}
@@ -193,9 +194,13 @@ async def test_a_state_directory_is_restored_whole_after_a_kill(valkey: Redis, p
 async def test_a_restore_that_is_killed_says_so_and_is_done_again(valkey: Redis, proven: Program) -> None:
     assert (await keep(proven)).code == 0
     await valkey.flushall()
+    temporary = proven.folder / "tmp"
+    temporary.mkdir()
+    proven.environment["TMPDIR"] = str(temporary)
     process = await proven.start("restore", "kept", before="from llmctx import killpoint; killpoint.arm('offered')")
     await process.communicate()
     assert process.returncode == -signal.SIGKILL
+    assert list(temporary.iterdir()) == []  # nothing would ever remove a snapshot there
     cut_off = await proven("restore", "kept", "--json")
     assert (cut_off.code, "REPLICAOF NO ONE" in cut_off.err) == (3, True)
     await valkey.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
@@ -208,8 +213,8 @@ async def test_a_snapshot_that_the_server_cannot_read_is_named_and_leaves_a_prim
 ) -> None:
     newer = tmp_path / "dump.rdb"
     newer.write_bytes(b"REDIS9999" + bytes(100))
-    with pytest.raises(BackupError, match="could not read the snapshot"):
-        await load_snapshot(redis, newer)
+    with newer.open("rb") as file, pytest.raises(BackupError, match="could not read the snapshot"):
+        await load_snapshot(redis, file)
     assert (await redis.info("replication"))["role"] == "master"
     assert await redis.set("x", "1")
 

@@ -43,7 +43,7 @@ def _recovered(name: str, seen_at: str, what: str, result: str, said: object) ->
 
 ANSWERS = (
     _decision("plain", "OpenAI", "one message with one text", message()),
-    _decision("more-fields", "Groq, llama.cpp, vLLM", "fields of the provider's own", message() | {
+    _decision("more-fields", "Groq, llama.cpp, vLLM", "extra fields of the provider", message() | {
         "x_groq": {"id": "req_1"}, "timings": {"predicted_ms": 81.5}, "prompt_logprobs": None}),
     _decision("no-finish-reason", "local servers", "finish_reason is null", message(finish=None)),
     _decision("blank-lines", "DeepSeek", "blank lines keep the connection open before the body", b"\n\n\n" + _PLAIN),
@@ -51,9 +51,9 @@ ANSWERS = (
               b": OPENROUTER PROCESSING\n\n: OPENROUTER PROCESSING\n\n" + _PLAIN, "without keep-alive comments"),
     _decision("byte-order-mark", ".NET proxies", "the body begins with a byte order mark",
               b"\xef\xbb\xbf" + _PLAIN, "without a byte order mark"),
-    _decision("reasoning-content", "DeepSeek, vLLM, llama.cpp", "the reasoning stands in a field of its own",
+    _decision("reasoning-content", "DeepSeek, vLLM, llama.cpp", "the reasoning is in a separate field",
               message(reasoning_content=_REASONING)),
-    _decision("reasoning-details", "OpenRouter", "the reasoning stands in two fields of its own",
+    _decision("reasoning-details", "OpenRouter", "the reasoning is in two separate fields",
               message(reasoning=_REASONING, reasoning_details=[{"type": "reasoning.text", "text": _REASONING}])),
     _decision("think-tags", "Ollama, LM Studio", "<think>...</think> before the answer",
               message(f"<think>\n{_REASONING}\n</think>\n\n{TEXT}"), _THOUGHT),
@@ -91,9 +91,9 @@ ANSWERS = (
     _decision("event-stream-whole", "proxies that always stream", "the whole completion as one event",
               sent(b"data: " + _PLAIN + b"\n\n", "200 OK", _SSE), _STREAMED),
     _decision("nan", "vLLM", "NaN among the log probabilities", _first_name(b'"logprobs": NaN'), _LENIENT),
-    _decision("duplicate-name", "proxies", "a name of no matter stands there twice",
+    _decision("duplicate-name", "proxies", "an irrelevant name occurs twice",
               _first_name(b'"created": 1'), _LENIENT),
-    _decision("lone-surrogate", "local servers", "half an emoji in a field of no matter",
+    _decision("lone-surrogate", "local servers", "half an emoji in an irrelevant field",
               _first_name(b'"note": "\\ud83d"'), _LENIENT),
     _decision("at-the-limit", "local servers", "finish_reason length, but the JSON is complete", message(finish="length")),
     _decision("other-numbers", "every provider", "30.0 minutes, and a number as the value of a fact", message(_NUMBERS)),

@@ -18,8 +18,8 @@ MISFITS = (
     _misfit("prose", "small models", "no JSON at all", message("I would hold this position for now."), _NO_JSON),
     _misfit("prose-around", "small models", "words around a bare object",
             message(f"My decision is {TEXT} as of now."), _NO_JSON),
-    _misfit("prose-behind", "small models", "words behind the object", message(f"{TEXT}\n\nI hope this helps."), _NO_JSON),
-    _misfit("two-objects", "small models", "two objects, one behind the other", message(f"{TEXT}\n{_EXIT}"), _NO_JSON),
+    _misfit("prose-behind", "small models", "words after the object", message(f"{TEXT}\n\nI hope this helps."), _NO_JSON),
+    _misfit("two-objects", "small models", "two objects, one after the other", message(f"{TEXT}\n{_EXIT}"), _NO_JSON),
     _misfit("two-fences", "Anthropic", "two fenced blocks", message(f"```json\n{TEXT}\n```\nor\n```json\n{_EXIT}\n```"),
             _NO_JSON),
     _misfit("two-tool-calls", "every provider", "two calls with different arguments",
@@ -39,6 +39,6 @@ MISFITS = (
             "confidence: must lie between 0 and 1"),
     _misfit("nulls-left-out", "small models", "fields that are null are missing",
             message(json.dumps(_LEFT_OUT)), "quantity: Field required"),
-    _misfit("more-in-the-answer", "small models", "a field of the model's own",
+    _misfit("more-in-the-answer", "small models", "an extra field of the model",
             message(answer_text(risk="low")), "risk: Extra inputs are not permitted"),
 )  # fmt: skip

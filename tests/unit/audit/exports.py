@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -226,6 +227,17 @@ ALONE = _load()
 """audit/verify.py."""
 
 
+def lossy(first: int = 2, last: int = 3, said: dict[str, object] | None = None) -> Made:
+    """Records 2 and 3 lost, and an incident at 4 that says so."""
+    records = good()
+    incident = {"what": "lost", "first": first, "last": last} | (said or {})
+    records[last + 1] = bare(last + 1, "incident", incident=incident)
+    of = made(records)
+    for index in range(first, last + 1):
+        del of.records[index]
+    return of
+
+
 class Found(NamedTuple):
     """What a verifier says."""
 
@@ -270,5 +282,7 @@ def _found(fault: Fault) -> Found:
     return Found(fault.at, fault.rule.partition(" of ")[0])
 
 
+Verifier = Callable[..., Found]
+Check = Callable[..., Found]
 BOTH = (by_audit, by_llmctx)
 """Both verifiers."""

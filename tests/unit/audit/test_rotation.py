@@ -9,14 +9,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from .exports import (
-    BOTH,
     NAME,
     ORIGIN,
     PRIVATE,
     START_MS,
     STEP_MS,
-    Found,
     Made,
+    Verifier,
     bare,
     enrolment,
     good,
@@ -27,8 +26,7 @@ from .exports import (
     vkey,
 )
 
-Verifier = Callable[..., Found]
-both = pytest.mark.parametrize("verify", BOTH)
+Outcome = Callable[..., tuple[int | None, str | None]]
 NEXT = Ed25519PrivateKey.from_private_bytes(b"n" * 32)
 OTHER = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
 AT = 4
@@ -63,27 +61,28 @@ def rotated(notice: dict[str, Any] | None = None, after: Ed25519PrivateKey = NEX
     return found._replace(notes=[signed(found, 3, PRIVATE), handover, signed(found, 7, NEXT)])
 
 
-def outcome(
-    verify: Verifier, folder: Path, of: Made, key: Ed25519PrivateKey = PRIVATE
-) -> tuple[int | None, str | None]:
-    export = of.write(folder / "export")
-    (export / "trail.pub").write_text(vkey(NEXT) + "\n")
-    found = verify(export, vkey(key))
-    return found.at, found.rule
+@pytest.fixture
+def outcome(verify: Verifier, tmp_path: Path) -> Outcome:
+    """Where a verifier finds a fault in a trail whose newest key is NEXT, and of which rule."""
+
+    def check(of: Made, key: Ed25519PrivateKey = PRIVATE) -> tuple[int | None, str | None]:
+        export = of.write(tmp_path / "export")
+        (export / "trail.pub").write_text(vkey(NEXT) + "\n")
+        found = verify(export, vkey(key))
+        return found.at, found.rule
+
+    return check
 
 
-@both
 @pytest.mark.parametrize("key", [PRIVATE, NEXT])
-def test_a_trail_with_two_keys_verifies_with_either(verify: Verifier, tmp_path: Path, key: Ed25519PrivateKey) -> None:
-    assert outcome(verify, tmp_path, rotated(), key) == (None, None)
+def test_a_trail_with_two_keys_verifies_with_either(outcome: Outcome, key: Ed25519PrivateKey) -> None:
+    assert outcome(rotated(), key) == (None, None)
 
 
-@both
-def test_a_third_key_verifies_nothing(verify: Verifier, tmp_path: Path) -> None:
-    assert outcome(verify, tmp_path, rotated(), OTHER) == (0, "key")
+def test_a_third_key_verifies_nothing(outcome: Outcome) -> None:
+    assert outcome(rotated(), OTHER) == (0, "key")
 
 
-@both
 @pytest.mark.parametrize(
     "notice",
     [
@@ -96,26 +95,21 @@ def test_a_third_key_verifies_nothing(verify: Verifier, tmp_path: Path) -> None:
         stated() | {"old": "no vkey"},
     ],
 )
-def test_a_notice_that_both_keys_have_not_signed_is_found(
-    verify: Verifier, tmp_path: Path, notice: dict[str, str]
-) -> None:
-    assert outcome(verify, tmp_path, rotated(notice)) == (AT, "rotation")
+def test_a_notice_that_both_keys_have_not_signed_is_found(outcome: Outcome, notice: dict[str, str]) -> None:
+    assert outcome(rotated(notice)) == (AT, "rotation")
 
 
-@both
-def test_a_writer_that_the_old_key_enrols_after_its_notice_is_found(verify: Verifier, tmp_path: Path) -> None:
-    assert outcome(verify, tmp_path, rotated(after=PRIVATE)) == (5, "enrolment")
+def test_a_writer_that_the_old_key_enrols_after_its_notice_is_found(outcome: Outcome) -> None:
+    assert outcome(rotated(after=PRIVATE)) == (5, "enrolment")
 
 
-@both
 @pytest.mark.parametrize("kind", ["decision", "incident"])
-def test_only_a_notice_states_a_rotation(verify: Verifier, tmp_path: Path, kind: str) -> None:
+def test_only_a_notice_states_a_rotation(outcome: Outcome, kind: str) -> None:
     more = {"tick": "t"} if kind == "decision" else {}
     records = [*good()[:AT], bare(AT, kind, rotation=stated(), **more)]
-    assert outcome(verify, tmp_path, made(records, (5,)))[1] in ("key", "record-form")
+    assert outcome(made(records, (5,)))[1] in ("key", "record-form")
 
 
-@both
 @pytest.mark.parametrize(
     ("key", "at", "change"),
     [
@@ -125,23 +119,21 @@ def test_only_a_notice_states_a_rotation(verify: Verifier, tmp_path: Path, kind:
     ],
 )
 def test_a_checkpoint_by_the_key_whose_turn_it_is_not_is_found(
-    verify: Verifier, tmp_path: Path, key: Ed25519PrivateKey, at: int, change: Callable[[Made], list[str]]
+    outcome: Outcome, key: Ed25519PrivateKey, at: int, change: Callable[[Made], list[str]]
 ) -> None:
     found = rotated()
-    assert outcome(verify, tmp_path, found._replace(notes=change(found)), key) == (at, "signature")
+    assert outcome(found._replace(notes=change(found)), key) == (at, "signature")
 
 
-@both
 @pytest.mark.parametrize("keys", [[PRIVATE], [NEXT], [NEXT, NEXT]])
 def test_a_checkpoint_that_one_key_alone_signed_hands_nothing_over(
-    verify: Verifier, tmp_path: Path, keys: list[Ed25519PrivateKey]
+    outcome: Outcome, keys: list[Ed25519PrivateKey]
 ) -> None:
     found = rotated()
     alone = [found.notes[0], signed(found, 5, *keys, line=True), found.notes[2]]
-    assert outcome(verify, tmp_path, found._replace(notes=alone))[1] == "key"
+    assert outcome(found._replace(notes=alone))[1] == "key"
 
 
-@both
 @pytest.mark.parametrize("line", ["rotation x y", f"rotation {vkey()}", f"rotation {vkey()} {vkey()}"])
 def test_a_malformed_line_of_a_checkpoint_is_found(verify: Verifier, tmp_path: Path, line: str) -> None:
     found = made()

@@ -18,13 +18,16 @@ from .exports import (
     ORIGIN,
     START_MS,
     STEP_MS,
+    Check,
     Found,
     Made,
     Record,
+    Verifier,
     bare,
     canonical,
     good,
     leaf_hash,
+    lossy,
     made,
     note,
     receipt,
@@ -32,7 +35,7 @@ from .exports import (
     tree_root,
     vkey,
 )
-from .test_verifiers import Verifier, _alone, both, lossy
+from .test_verifiers import _alone
 
 DEEP = 200
 
@@ -53,7 +56,6 @@ def held(folder: Path, name: str, document: object) -> Path:
     return path
 
 
-@both
 @pytest.mark.parametrize("changed", [3, 5])
 def test_of_several_receipts_at_one_index_each_must_be_found(verify: Verifier, tmp_path: Path, changed: int) -> None:
     records = good()
@@ -81,22 +83,19 @@ BAD_RECEIPTS: list[tuple[dict[str, Any], Found]] = [
 
 
 @pytest.mark.parametrize(("changes", "found"), BAD_RECEIPTS)
-@both
 def test_a_receipt_is_good_alone_before_it_is_held_against_a_trail(
-    verify: Verifier, tmp_path: Path, changes: dict[str, Any], found: Found
+    check: Check, tmp_path: Path, changes: dict[str, Any], found: Found
 ) -> None:
     path = held(tmp_path, "held", receipt(made(), 3, 7) | changes)
-    assert verify(made().write(tmp_path / "e"), None, (path,)) == found
+    assert check(made(), None, (path,)) == found
 
 
-@both
 @pytest.mark.parametrize("address", ["-1", "-1:3", "+3", " 3", "03", "0:03", "3:", ":3", "\u0663", "3\n", ""])
 def test_an_address_has_one_form(verify: Verifier, tmp_path: Path, address: str) -> None:
     path = held(tmp_path, "noted", {"address": address, "leaf_hash": made().hashes[3].hex()})
     assert _alone(verify, path) == "receipt-form"
 
 
-@both
 @pytest.mark.parametrize(
     "change",
     [
@@ -117,7 +116,6 @@ def test_a_receipt_in_another_json_is_refused(
     assert _alone(verify, path) == "receipt-form"
 
 
-@both
 def test_a_receipt_of_a_record_of_another_form_is_found(verify: Verifier, tmp_path: Path) -> None:
     records = good()
     leaf = json.loads(records[3].leaf)
@@ -143,20 +141,16 @@ FORMS: list[dict[str, Any]] = [
 ]
 
 
-@both
 @pytest.mark.parametrize("changes", FORMS)
-def test_what_the_schema_demands_of_a_record_is_demanded(
-    verify: Verifier, tmp_path: Path, changes: dict[str, Any]
-) -> None:
+def test_what_the_schema_demands_of_a_record_is_demanded(check: Check, changes: dict[str, Any]) -> None:
     records = good()
     records[2] = record(2, **changes)
-    assert verify(made(records).write(tmp_path / "e")) == Found(2, "record-form")
+    assert check(made(records)) == Found(2, "record-form")
 
 
 STANDING = {"address": "1", "leaf_hash": "0" * 64, "action": "hold"}
 
 
-@both
 @pytest.mark.parametrize(
     ("changes", "ok"),
     [
@@ -165,57 +159,48 @@ STANDING = {"address": "1", "leaf_hash": "0" * 64, "action": "hold"}
         ({"kind": "unasked", "standing": {"address": "1", "leaf_hash": "0" * 64}}, False),
     ],
 )  # fmt: skip
-def test_an_unasked_tick_alone_names_the_decision_that_stands(
-    verify: Verifier, tmp_path: Path, changes: dict[str, Any], ok: bool
-) -> None:
+def test_an_unasked_tick_alone_names_the_decision_that_stands(check: Check, changes: dict[str, Any], ok: bool) -> None:
     records = good()
     records[2] = record(2, **changes)
-    assert verify(made(records).write(tmp_path / "e")) == (Found() if ok else Found(2, "record-form"))
+    assert check(made(records)) == (Found() if ok else Found(2, "record-form"))
 
 
-@both
 @pytest.mark.parametrize("name", ["snapshot", "prompt", "request", "completion", "decision"])
-def test_a_decision_has_all_its_parts(verify: Verifier, tmp_path: Path, name: str) -> None:
+def test_a_decision_has_all_its_parts(check: Check, name: str) -> None:
     records = good()
     leaf = json.loads(records[2].leaf)
     del leaf[name]
     records[2] = records[2]._replace(leaf=canonical(leaf))
-    assert verify(made(records).write(tmp_path / "e")) == Found(2, "record-form")
+    assert check(made(records)) == Found(2, "record-form")
 
 
-@both
 @pytest.mark.parametrize("said", [{"first": "2"}, {"first": None}, {"first": True}, {"first": 4}])
-def test_a_gap_is_explained_by_a_good_incident_alone(verify: Verifier, tmp_path: Path, said: dict[str, object]) -> None:
-    assert verify(lossy(said=said).write(tmp_path / "e")) == Found(2, "contiguity")
+def test_a_gap_is_explained_by_a_good_incident_alone(check: Check, said: dict[str, object]) -> None:
+    assert check(lossy(said=said)) == Found(2, "contiguity")
 
 
-@both
-def test_true_is_no_index_of_an_incident(verify: Verifier, tmp_path: Path) -> None:
-    found = verify(lossy(1, 1, {"first": True, "last": True}).write(tmp_path / "e"))
+def test_true_is_no_index_of_an_incident(check: Check) -> None:
+    found = check(lossy(1, 1, {"first": True, "last": True}))
     assert found == Found(1, "contiguity")
 
 
-@both
 @pytest.mark.parametrize("deep", [DEEP - 1, DEEP])
-def test_a_leaf_nests_two_hundred_deep_and_no_deeper(verify: Verifier, tmp_path: Path, deep: int) -> None:
+def test_a_leaf_nests_two_hundred_deep_and_no_deeper(check: Check, deep: int) -> None:
     records = good()
     more: Any = "[" * deep + "]" * deep
     records[2] = record(2, x=json.loads(more))
-    found = verify(made(records).write(tmp_path / "e"))
+    found = check(made(records))
     assert found == (Found() if deep < DEEP else Found(2, "canonical-form"))
 
 
-@both
-def test_base64_of_what_is_text_is_refused(verify: Verifier, tmp_path: Path) -> None:
+def test_base64_of_what_is_text_is_refused(check: Check) -> None:
     of = made()
     text = of.records[4].pieces["messages"].encode()
     of.records[4].pieces["messages"] = {"base64": base64.b64encode(text).decode()}
-    assert verify(of.write(tmp_path / "e")) == Found(4, "evidence-form")
+    assert check(of) == Found(4, "evidence-form")
 
 
-@both
-def test_blobs_come_after_the_leaf_hash(verify: Verifier, tmp_path: Path) -> None:
-    folder = made().write(tmp_path / "e")
+def test_blobs_come_after_the_leaf_hash(verify: Verifier, folder: Path) -> None:
     file = folder / "0" / "leaf-hashes"
     file.write_text(file.read_text().replace(made().hashes[1].hex(), "00" * 32), encoding="utf-8")
     for blob in (folder / "blobs").iterdir():
@@ -223,10 +208,8 @@ def test_blobs_come_after_the_leaf_hash(verify: Verifier, tmp_path: Path) -> Non
     assert verify(folder) == Found(1, "leaf-hash")
 
 
-@both
 @pytest.mark.parametrize("kind", ["folder", "link"])
-def test_what_is_no_file_among_the_blobs_is_found(verify: Verifier, tmp_path: Path, kind: str) -> None:
-    folder = made().write(tmp_path / "e")
+def test_what_is_no_file_among_the_blobs_is_found(verify: Verifier, folder: Path, kind: str) -> None:
     path = folder / "blobs" / ("0" * 64)
     path.mkdir() if kind == "folder" else path.symlink_to("nowhere")
     assert verify(folder) == Found(0, "blob-digest")
@@ -263,35 +246,28 @@ def line_of(name: str, said: str) -> str:
     return canonical({"index": index, "leaf": good()[index].leaf, "pieces": good()[index].pieces})
 
 
-@both
 @pytest.mark.parametrize(("name", "lines", "found"), LINES)
 def test_a_line_of_another_form_is_found_one_above_the_line_before(
-    verify: Verifier, tmp_path: Path, name: str, lines: list[str], found: Found
+    verify: Verifier, lossy_folder: Path, name: str, lines: list[str], found: Found
 ) -> None:
-    folder = lossy().write(tmp_path / "e")
     lines = ["2", lines[0]] if lines and lines[0].startswith("2 3 ") else lines
-    (folder / "0" / name).write_text("".join(f"{line_of(name, line)}\n" for line in lines), encoding="utf-8")
-    assert verify(folder) == found
+    (lossy_folder / "0" / name).write_text("".join(f"{line_of(name, line)}\n" for line in lines), encoding="utf-8")
+    assert verify(lossy_folder) == found
 
 
-@both
 @pytest.mark.parametrize("name", ["lost.jsonl", "leaf-hashes"])
-def test_a_last_line_without_its_end_is_found(verify: Verifier, tmp_path: Path, name: str) -> None:
-    folder = lossy().write(tmp_path / "e")
-    raw = (folder / "0" / name).read_bytes()
-    (folder / "0" / name).write_bytes(raw[:-1])
-    assert verify(folder) == Found(raw.count(b"\n") - 1, "lines")
+def test_a_last_line_without_its_end_is_found(verify: Verifier, lossy_folder: Path, name: str) -> None:
+    raw = (lossy_folder / "0" / name).read_bytes()
+    (lossy_folder / "0" / name).write_bytes(raw[:-1])
+    assert verify(lossy_folder) == Found(raw.count(b"\n") - 1, "lines")
 
 
-@both
-def test_a_leaf_without_its_line_of_evidence_is_found(verify: Verifier, tmp_path: Path) -> None:
-    folder = made().write(tmp_path / "e")
+def test_a_leaf_without_its_line_of_evidence_is_found(verify: Verifier, folder: Path) -> None:
     file = folder / "0" / "evidence.jsonl"
     file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:5]))
     assert verify(folder) == Found(5, "lines")
 
 
-@both
 def test_blobs_of_what_was_found_again_are_checked_too(verify: Verifier, tmp_path: Path) -> None:
     lost = record(3, request={"schema_sha256": hashlib.sha256(b"schema").hexdigest()})
     of = lossy()
@@ -303,7 +279,6 @@ def test_blobs_of_what_was_found_again_are_checked_too(verify: Verifier, tmp_pat
     assert verify(folder) == Found(3, "blob-digest")
 
 
-@both
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -318,16 +293,13 @@ def test_blobs_of_what_was_found_again_are_checked_too(verify: Verifier, tmp_pat
         ("{", "\ufeff{"),
     ],
 )
-def test_a_manifest_in_another_json_or_type_is_found(verify: Verifier, tmp_path: Path, old: str, new: str) -> None:
-    folder = made().write(tmp_path / "e")
+def test_a_manifest_in_another_json_or_type_is_found(verify: Verifier, folder: Path, old: str, new: str) -> None:
     file = folder / "manifest.json"
     file.write_text(file.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
     assert verify(folder) == Found(0, "manifest")
 
 
-@both
-def test_unknown_names_in_a_manifest_are_passed_over(verify: Verifier, tmp_path: Path) -> None:
-    folder = made().write(tmp_path / "e")
+def test_unknown_names_in_a_manifest_are_passed_over(verify: Verifier, folder: Path) -> None:
     file = folder / "manifest.json"
     file.write_text(file.read_text(encoding="utf-8").replace("{", '{"more": [1.5], ', 1), encoding="utf-8")
     assert verify(folder) == Found()
@@ -336,7 +308,6 @@ def test_unknown_names_in_a_manifest_are_passed_over(verify: Verifier, tmp_path:
 # checkpoints
 
 
-@both
 @pytest.mark.parametrize("index", range(3))
 @pytest.mark.parametrize(
     "damage",
@@ -347,43 +318,38 @@ def test_unknown_names_in_a_manifest_are_passed_over(verify: Verifier, tmp_path:
     ],
 )
 def test_damage_in_the_checkpoints_has_the_size_of_the_last_good_one(
-    verify: Verifier, tmp_path: Path, index: int, damage: Callable[[str], str]
+    check: Check, index: int, damage: Callable[[str], str]
 ) -> None:
     of = made()
     of.notes[index] = damage(of.notes[index])
-    assert verify(of.write(tmp_path / "e")) == Found((0, 3, 5)[index], "note-grammar")
+    assert check(of) == Found((0, 3, 5)[index], "note-grammar")
 
 
-@both
-def test_bytes_that_are_no_utf8_are_damage_of_their_own_note(verify: Verifier, tmp_path: Path) -> None:
-    folder = made().write(tmp_path / "e")
+def test_bytes_that_are_no_utf8_are_damage_of_their_own_note(verify: Verifier, folder: Path) -> None:
     file = folder / "0" / "checkpoints"
     before, _, last = file.read_bytes().rpartition(b"llmctx/house/0\n")
     file.write_bytes(before + b"llmctx/h\xffuse/0\n" + last)
     assert verify(folder) == Found(5, "note-grammar")
 
 
-@both
-def test_checkpoints_say_how_many_partitions_there_are(verify: Verifier, tmp_path: Path) -> None:
+def test_checkpoints_say_how_many_partitions_there_are(check: Check) -> None:
     of = made()
     for index in range(3):
         signed(of, index, "partitions 1")
-    assert verify(of.write(tmp_path / "one")) == Found()
+    assert check(of) == Found()
     signed(of, 2, "partitions 2")
-    assert verify(of.write(tmp_path / "two")) == Found(5, "partitions")
+    assert check(of) == Found(5, "partitions")
 
 
-@both
 @pytest.mark.parametrize("more", ["partitions 0", "partitions 1025", "partitions 1|partitions 1", "partitions x"])
-def test_how_many_partitions_is_said_once_with_a_number_up_to_1024(verify: Verifier, tmp_path: Path, more: str) -> None:
+def test_how_many_partitions_is_said_once_with_a_number_up_to_1024(check: Check, more: str) -> None:
     of = made()
     signed(of, 1, more)
-    assert verify(of.write(tmp_path / "e")) == Found(3, "note-grammar")
+    assert check(of) == Found(3, "note-grammar")
 
 
-@both
-def test_a_partition_without_checkpoints_is_warned_of(verify: Verifier, tmp_path: Path) -> None:
-    found = verify(Made({}, [], []).write(tmp_path / "e"))
+def test_a_partition_without_checkpoints_is_warned_of(check: Check) -> None:
+    found = check(Made({}, [], []))
     assert (found.rule, len(found.warnings)) == (None, 1)
 
 
@@ -420,7 +386,6 @@ def test_a_fault_names_its_partition(tmp_path: Path) -> None:
         assert document.get("partition", document["fault"].get("partition")) == 0
 
 
-@both
 @pytest.mark.parametrize(
     ("change", "rule"),
     [
@@ -433,18 +398,17 @@ def test_a_fault_names_its_partition(tmp_path: Path) -> None:
     ],
 )
 def test_after_a_record_that_cannot_be_read_the_check_goes_on(
-    verify: Verifier, tmp_path: Path, change: Callable[[Record], Record], rule: str
+    check: Check, change: Callable[[Record], Record], rule: str
 ) -> None:
     records = good()
     records[2], records[4] = change(records[2]), change(records[4])
-    found = verify(made(records).write(tmp_path / "export"))
+    found = check(made(records))
     assert (found.at, found.rule, found.further) == (2, rule, (4,))
 
 
-@both
-def test_what_ends_the_check_after_a_record_that_cannot_be_read_is_named_too(verify: Verifier, tmp_path: Path) -> None:
+def test_what_ends_the_check_after_a_record_that_cannot_be_read_is_named_too(check: Check) -> None:
     records = good()
     records[2] = records[2]._replace(leaf="no JSON")
     records[5] = record(5, tick="tick-1")
-    found = verify(made(records).write(tmp_path / "export"))
+    found = check(made(records))
     assert (found.at, found.further) == (2, (5,))

@@ -22,6 +22,7 @@ from llmctx.decision.mandate.rules import RULES
 from llmctx.decision.parse import Misfit, parse
 from llmctx.decision.verdict import GuardPolicy, Rest, Verdict
 from llmctx.schema import keys
+from tests.conftest import present
 from tests.unit.makers import NOW, NOW_MS, answer_text, decision, market, package_of, snapshot_of
 
 ENTRY_MS = 1746783932000
@@ -214,8 +215,7 @@ def test_an_exit_is_repeated_and_names_the_first_one() -> None:
     facts = package(ledger=before(pending=(pending,), actions=(NOW_MS,) * 50))
     found = verdict(facts, action="exit")
     assert (found.order, found.repeat_of, found.guards) == ("exit", "7", ())
-    after = ledger_after(facts, found.order, "9")
-    assert after is not None
+    after = present(ledger_after(facts, found.order, "9"))
     assert after.pending == (pending._replace(again_ms=NOW_MS),)
 
 
@@ -231,8 +231,7 @@ def test_an_exit_stays_one_but_is_published_again_only_after_the_timeout(
     assert found.order == ("hold" if waits else "exit")
     assert found.again_ms == (told_ms + 30_000 if waits else None)
     assert fired(found) == ["stop_loss_breached"] + ["exit_pending"] * waits
-    after = ledger_after(facts, found.order, "9")
-    assert after is not None
+    after = present(ledger_after(facts, found.order, "9"))
     assert [one.again_ms for one in after.pending] == [told_ms if waits else NOW_MS]
     assert len(after.actions) == (0 if waits else 1)
 
@@ -415,8 +414,7 @@ class Trade:
         self.actions += [] if found.order == "hold" else [self.now_ms]
         self.adds += 1 if found.action == "add" else 0
         self.exits += [self.now_ms] if found.action == "exit" else []
-        after = ledger_after(facts, found.order, str(len(self.actions)))
-        assert after is not None
+        after = present(ledger_after(facts, found.order, str(len(self.actions))))
         self.ledger = after
         if filled:
             change = found.quantity or Decimal(0)

@@ -7,6 +7,7 @@ from llmctx.flow.bars import Bar
 from llmctx.flow.indicators import MEMORY, SlowMacd
 from llmctx.flow.levels import Levels
 from llmctx.flow.track import Track
+from tests.conftest import present
 from tests.unit.flow.makers import MINUTE, NEXT_DAY, OPENING, bar, indicators_of, track, warm
 
 
@@ -118,8 +119,7 @@ def slow_of(bars: list[Bar], ratio: int = 1) -> dict[str, object] | None:
 @pytest.mark.parametrize("cut", [150, 152, 154])
 def test_five_minute_readings_go_on_over_an_ordinary_night(cut: int) -> None:
     bars = [*moving(OPENING, cut), *moving(NEXT_DAY, 33)]
-    found = track(*bars).macd_5m.reading()
-    assert found is not None
+    found = present(track(*bars).macd_5m.reading())
     assert found == slow_of(bars)
 
 
@@ -129,16 +129,14 @@ def test_five_minute_readings_are_adjusted_by_a_ratio() -> None:
     for one in after:
         made.add(one, Decimal(7))
     exact = [one._replace(close=one.close / 7) for one in before] + after
-    found = made.macd_5m.reading()
-    assert found is not None
+    found = present(made.macd_5m.reading())
     assert found == slow_of(exact)
 
 
 def test_five_minute_readings_begin_anew_after_a_jump_without_a_ratio() -> None:
     after = moving(NEXT_DAY, 172, scale=7)
     assert track(*moving(OPENING, 200), *after[:100]).macd_5m.reading() is None
-    found = track(*moving(OPENING, 200), *after).macd_5m.reading()
-    assert found is not None
+    found = present(track(*moving(OPENING, 200), *after).macd_5m.reading())
     assert found == slow_of(after)
 
 

@@ -21,7 +21,7 @@ from llmctx.replay.rerun import rebuild
 from llmctx.rules import Rules, code
 from llmctx.trail.log.entry import Entry, restored
 from llmctx.trail.proof.verify import Verifier
-from tests.conftest import ROOT
+from tests.conftest import ROOT, present
 from tests.unit.makers import NOW_MS, SYMBOL, completion, market, package_of, snapshot_of, stored, template, template_of
 
 BLOB = template().bundle
@@ -77,9 +77,7 @@ def rebuilt(entry: Entry, blobs: dict[str, bytes] | None = None) -> Rebuild:
 
 
 def tampering(entry: Entry, blobs: dict[str, bytes] | None = None) -> Difference:
-    found = rebuilt(entry, blobs).tampering
-    assert found is not None
-    return found
+    return present(rebuilt(entry, blobs).tampering)
 
 
 def other_snapshot(entry: Entry) -> bytes:
@@ -213,8 +211,7 @@ def test_a_prompt_without_its_template_is_tampering_not_an_exception() -> None:
     entry = recorded()
     pieces = {name: raw for name, raw in entry.pieces.items() if name != "messages"}
     made = Entry(canonical.dumps(entry.record | {"prompt": {}}), pieces, index=0)
-    fault = Verifier().check(made)
-    assert fault is not None
+    fault = present(Verifier().check(made))
     assert fault.rule == "record-form"
     tampering(made)
 
@@ -224,8 +221,7 @@ def test_a_decision_without_a_snapshot_is_tampering_not_an_exception() -> None:
     leaf = {name: value for name, value in entry.record.items() if name != "snapshot"}
     pieces = {name: raw for name, raw in entry.pieces.items() if name != "snapshot"}
     made = Entry(canonical.dumps(leaf), pieces, index=0)
-    fault = Verifier().check(made)
-    assert fault is not None
+    fault = present(Verifier().check(made))
     assert fault.rule == "record-form"
     tampering(made)
 
@@ -255,10 +251,8 @@ def test_changed_or_missing_evidence_is_found_by_its_digest(piece: str) -> None:
     assert check_evidence(entry) is None
     others = {name: raw for name, raw in entry.pieces.items() if name != piece}
     for pieces, found in ((others | {piece: b"[]"}, canonical.sha256(b"[]")), (others, "nothing")):
-        ended = check_evidence(Entry(entry.leaf, pieces, index=0))
-        assert ended is not None
-        difference = ended.tampering
-        assert difference is not None
+        ended = present(check_evidence(Entry(entry.leaf, pieces, index=0)))
+        difference = present(ended.tampering)
         assert (difference.rule, difference.by, difference.tampered) == (f"evidence-digest of {piece}", "data", True)
         assert difference.what.endswith(f"found {found}")
 

@@ -1,4 +1,4 @@
-"""Keys of a system that exists become the sections of a package."""
+"""Keys of an existing system become the sections of a package."""
 
 import json
 import tomllib

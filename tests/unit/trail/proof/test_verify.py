@@ -13,6 +13,7 @@ from llmctx.trail.proof.checkpoint import Checkpoint
 from llmctx.trail.proof.coverage import BOUND_MS, Coverage
 from llmctx.trail.proof.merkle import leaf_hash, root
 from llmctx.trail.proof.verify import Verifier
+from tests.conftest import present
 
 SIZE = 6
 COMMON = {
@@ -91,6 +92,12 @@ def first_fault(log: Sequence[Entry], verifier: Verifier | None = None) -> Fault
     return next((fault for found in log if (fault := verifier.check(found)) is not None), None)
 
 
+def broken(log: Sequence[Entry]) -> tuple[int, str]:
+    """Where a log is at fault, and by which rule."""
+    fault = present(first_fault(log))
+    return fault.at, fault.rule
+
+
 def altered(entry: Entry, leaf: bytes | None = None, **pieces: bytes) -> Entry:
     return Entry(entry.leaf if leaf is None else leaf, entry.pieces | pieces, index=entry.index)
 
@@ -142,8 +149,7 @@ def test_records_swapped_together_with_their_indices_are_seen_by_the_map_of_tick
     swapped = [Entry(log[i].leaf, log[i].pieces, index=at) for at, i in enumerate([0, 4, 2, 3, 1, 5])]
     verifier = Verifier()
     assert first_fault(swapped, verifier) is None
-    fault = verifier.check_map(honest)
-    assert fault is not None
+    fault = present(verifier.check_map(honest))
     assert fault.rule == "tick-map"
 
 
@@ -181,9 +187,7 @@ def test_a_flipped_byte_in_a_digest_of_a_leaf_is_found_there() -> None:
 def test_a_flipped_byte_that_breaks_the_json_is_found_there() -> None:
     log = good()
     log[4] = altered(log[4], log[4].leaf.replace(b"{", b"[", 1))
-    fault = first_fault(log)
-    assert fault is not None
-    assert (fault.at, fault.rule) == (4, "canonical-form")
+    assert broken(log) == (4, "canonical-form")
 
 
 @pytest.mark.parametrize(
@@ -225,8 +229,7 @@ def test_a_leaf_that_says_the_same_in_another_form_is_found(change: Any) -> None
 def test_a_leaf_that_is_not_one_json_text_is_found(change: Any) -> None:
     log = good()
     log[1] = altered(log[1], change(log[1].leaf))
-    fault = first_fault(log)
-    assert fault is not None
+    fault = present(first_fault(log))
     assert (fault.at, fault.rule) == (1, "canonical-form")
     assert fault.expected == "one JSON text without duplicate names"
 
@@ -250,14 +253,11 @@ def test_a_leaf_that_is_not_one_json_text_is_found(change: Any) -> None:
     ],
 )
 def test_a_leaf_of_an_unknown_form_or_kind_is_found(leaf: bytes) -> None:
-    fault = first_fault([Entry(leaf, {}, index=0)])
-    assert fault is not None
-    assert (fault.at, fault.rule) == (0, "record-form")
+    assert broken([Entry(leaf, {}, index=0)]) == (0, "record-form")
 
 
 def test_a_format_of_true_is_no_format() -> None:
-    fault = first_fault([Entry(b'{"kind":"notice","v":true}', {}, index=0)])
-    assert fault is not None
+    assert first_fault([Entry(b'{"kind":"notice","v":true}', {}, index=0)]) is not None
 
 
 def test_every_known_kind_passes() -> None:
@@ -272,17 +272,13 @@ def test_every_known_kind_passes() -> None:
 
 def test_an_id_that_stands_twice_is_found_at_the_second_record() -> None:
     log = [bare(index, kind="effect", **SAID_OF["effect"]) for index in range(2)]
-    fault = first_fault(log)
-    assert fault is not None
-    assert (fault.at, fault.rule) == (1, "one-record-per-id")
+    assert broken(log) == (1, "one-record-per-id")
 
 
 @pytest.mark.parametrize("about", [{"index": 1}, {"index": -1}, {"index": 0, "leaf_hash": "00" * 32}])
 def test_what_is_said_of_no_earlier_record_is_found(about: dict[str, Any]) -> None:
     log = [entry(0), bare(1, kind="annotation", **SAID_OF["annotation"] | {"about": about})]
-    fault = first_fault(log)
-    assert fault is not None
-    assert (fault.at, fault.rule) == (1, "about")
+    assert broken(log) == (1, "about")
 
 
 def test_what_is_said_of_a_record_by_its_leaf_hash_is_good() -> None:
@@ -312,9 +308,7 @@ def test_a_tick_conflated_after_it_was_settled_is_found() -> None:
 def test_a_tick_twice_in_one_record_is_found(conflated: list[str]) -> None:
     log = good()
     log[1] = entry(1, conflated=conflated)
-    fault = first_fault(log)
-    assert fault is not None
-    assert (fault.at, fault.rule) == (1, "one-record-per-tick")
+    assert broken(log) == (1, "one-record-per-tick")
 
 
 @pytest.mark.parametrize("kind", SETTLING)
@@ -339,8 +333,7 @@ def test_a_notice_that_settles_conflated_ticks_is_found() -> None:
     "changes", [{"tick": ["a"]}, {"tick": {}}, {"conflated": None}, {"conflated": 5}, {"conflated": [["a"]]}]
 )
 def test_ticks_of_another_form_are_a_fault_and_no_exception(changes: dict[str, Any]) -> None:
-    fault = first_fault([entry(0, **changes)])
-    assert fault is not None
+    fault = present(first_fault([entry(0, **changes)]))
     assert fault.at == 0
 
 
@@ -367,8 +360,7 @@ def test_all_pieces_missing_is_found() -> None:
 def test_an_extra_piece_is_found_and_named() -> None:
     log = good()
     log[5] = altered(log[5], other=b"x")
-    fault = first_fault(log)
-    assert fault is not None
+    fault = present(first_fault(log))
     assert (fault.at, fault.rule, fault.found) == (5, "evidence-pieces", "completion, messages, other, snapshot")
 
 
@@ -392,9 +384,7 @@ def test_a_flipped_byte_in_the_evidence_is_found_and_its_piece_named(piece: str,
 def test_evidence_of_another_record_is_found() -> None:
     log = good()
     log[1], log[4] = altered(log[1], **log[4].pieces), altered(log[4], **log[1].pieces)
-    fault = first_fault(log)
-    assert fault is not None
-    assert (fault.at, fault.rule) == (1, "evidence-digest of snapshot")
+    assert broken(log) == (1, "evidence-digest of snapshot")
 
 
 def test_a_fault_does_not_count_as_a_good_record() -> None:
@@ -455,8 +445,7 @@ def test_of_several_differences_in_the_map_the_first_by_index_is_named() -> None
         verifier = Verifier()
         for index in range(8):
             verifier.check(bare(index, kind="skipped", tick=f"{seed}-{index}"))
-        fault = verifier.check_map({})
-        assert fault is not None
+        fault = present(verifier.check_map({}))
         assert fault.at == 0
 
 
@@ -486,8 +475,7 @@ def test_the_lists_of_symbols_say_just_what_the_records_say() -> None:
     ],
 )
 def test_another_list_of_a_symbol_is_found(lists: dict[str, list[int]], at: int) -> None:
-    fault = of_symbols("A", "B", "A").check_symbols(lists)
-    assert fault is not None
+    fault = present(of_symbols("A", "B", "A").check_symbols(lists))
     assert (fault.at, fault.rule) == (at, "symbol-index")
 
 
