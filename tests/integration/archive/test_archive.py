@@ -13,6 +13,7 @@ from tests.integration.archive.conftest import SIGNED_FIRST, settle
 from tests.integration.conftest import ByRules, hold, raise_tick, serving
 from tests.integration.program import Ended, Program, until
 from tests.integration.test_prove import SIZE, audit, sign, vkey
+from tests.integration.test_replaced_key import Swapped
 
 LOG, TICKS, BASE = "audit:{0}:log", "audit:{0}:ticks", "audit:{0}:base"
 ARCHIVED = "audit:{0}:archived"
@@ -209,3 +210,20 @@ async def test_a_tick_that_waited_too_long_is_skipped(valkey: Redis, proven: Pro
     (skipped,) = [entry async for entry in Log(valkey).read(SIZE) if entry.record.get("tick") == "old"]
     assert skipped.record["kind"] == "skipped"
     assert skipped.record["verdict"]["reason"] == "too old: raised 1970-01-01T00:00:01.000Z"
+
+
+async def test_a_key_that_was_replaced_takes_nothing_archived_for_forged(valkey: Redis, proven: Program) -> None:
+    await hold(valkey, "AAPL", "MSFT")
+    await archive(proven, "--keep", "2")
+    before = await valkey.hgetall(BASE), await valkey.hgetall("audit:{0}:kept")
+    swapped = Swapped(proven.folder / "var")
+    swapped.swap()
+    url = proven.environment["LLMCTX_REDIS_URL"]
+    async with serving(valkey, url, proven.folder / "var", ByRules()) as running:
+        for tick in ("t1", "t6"):  # the first one is settled by an archived record
+            await raise_tick(valkey, tick, "AAPL")
+        await running.until_settled("t6")
+    assert (await valkey.hgetall(BASE), await valkey.hgetall("audit:{0}:kept")) == before
+    swapped.put_back()
+    ended = await proven("verify", "--json")
+    assert (ended.code, ended.document["fault"]) == (0, None)
