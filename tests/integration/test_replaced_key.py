@@ -9,9 +9,9 @@ from llmctx.errors import KeyFileError
 from llmctx.replay.verify import verify_log
 from llmctx.trail.log.instance import Instance, bind_instance, read_state_instance
 from llmctx.trail.log.log import Log
-from llmctx.trail.proof.checkpoint import read_note
+from llmctx.trail.proof.checkpoint import key_name_of, read_note
 from llmctx.trail.proof.join import approve, make_request
-from llmctx.trail.proof.key import SigningKey, key_file, key_name_of, load_key, public_file
+from llmctx.trail.proof.key import SigningKey, key_file, load_key, public_file
 from llmctx.trail.proof.notary_service import cover_now
 from llmctx.trail.proof.replaced import replaced_key
 from llmctx.trail.proof.writer import writer_name
