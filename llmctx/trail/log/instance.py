@@ -1,7 +1,7 @@
 """The instance: one trail in one Redis, with the same ID there and in the state directory.
 
-A state directory must never be used with another Redis, or with a Redis that lost everything, as if nothing had
-happened: what one of them proves, the other contradicts.
+A state directory must never be used with another Redis, or with one that lost everything, as if nothing had happened:
+what one of them proves, the other contradicts.
 """
 
 import json
@@ -24,6 +24,7 @@ MAX_PARTITIONS = 1024
 INSTANCE_KEY = "audit:instance"
 """The key of the instance in Redis."""
 _TURNS, _PAUSE_S = 40, 0.05
+_RESTORE_FILE = "Restore it from a backup of the state directory; `llmctx status` names the instance in Redis."
 _RESTORE = "Restore the server's data from a backup: llmctx never writes such a value."
 
 
@@ -39,7 +40,7 @@ class Instance(NamedTuple):
 async def read_instance(redis: Redis) -> Instance | None:
     """The instance in Redis, None if there is none.
 
-    Raises InstanceError if it is not one that this version can read, TrailError if the server does not answer.
+    Raises InstanceError if this version cannot read it, TrailError if the server does not answer.
     """
     with redis_errors("The instance could not be read"):
         try:
@@ -79,7 +80,7 @@ async def require_instance(redis: Redis) -> Instance:
 
 
 async def agree(redis: Redis, field: str, value: str) -> str:
-    """The value of a field that all partitions share; `value` is it if no partition has set it before.
+    """The value of a field that all partitions share, set to `value` if no partition has set it before.
 
     Raises TrailError if the server does not answer.
     """
@@ -101,21 +102,19 @@ async def agreed(redis: Redis, field: str) -> str | None:
 async def bind_instance(
     redis: Redis, state_dir: Path, *, partitions: int = 1, new: bool = False
 ) -> tuple[Instance, bool]:
-    """The instance that Redis and the state directory share, and whether it was made now.
+    """The instance that Redis and the state directory share, and whether it was just made.
 
     If neither has one, it is made. With `new` a state directory leaves its old instance, whose file is kept beside the
-    new one, if Redis has none.
-
-    Raises InstanceError if the two differ, if only one of them has one (a state directory joins a trail by
-    `join_instance`); TrailError if the server does not answer.
+    new one, if Redis has none. Raises InstanceError if the two differ, or if only one of them has one (a state
+    directory joins a trail by `join_instance`); TrailError if the server does not answer.
     """
     in_redis = await read_instance(redis)
     file = state_dir / "instance.json"
     in_directory = read_state_instance(state_dir)
     if in_directory is not None and in_directory != in_redis and not new:
         raise InstanceError(
-            f"{file} belongs to instance {in_directory.id}, but Redis has "
-            + (f"instance {in_redis.id}." if in_redis else "none: it is another server, or it lost its data."),
+            f"{file} belongs to {_named(in_directory)}, but Redis has "
+            + (f"{_named(in_redis)}." if in_redis else "none: it is another server, or it lost its data."),
             "Name the right --redis-url or --state-dir; restore the server's data from a backup; or start a new "
             "trail with --new-instance.",
         )
@@ -124,7 +123,7 @@ async def bind_instance(
     made = None
     if in_redis is None:
         made, in_redis = await _make(redis, file, partitions)
-    if in_redis == (made or _read_file(_pending(file))):  # made here, now or before a kill
+    if in_redis == (made or _read_file(_pending(file))):  # made here, just now or before a kill
         _write_file(file, in_redis, before=in_directory)
         _pending(file).unlink(missing_ok=True)
         return in_redis, made is not None
@@ -139,7 +138,7 @@ async def bind_instance(
 
 
 def join_instance(state_dir: Path, instance: Instance) -> None:
-    """Let a state directory belong to an instance that another one has made.
+    """Bind a state directory to an instance made by another one.
 
     Raises InstanceError if it belongs to another one, or if its file cannot be written.
     """
@@ -173,23 +172,28 @@ def read_state_instance(state_dir: Path) -> Instance | None:
 def _read_file(file: Path) -> Instance | None:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        return Instance(document["id"], document["partitions"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InstanceError(
-            f"{file} cannot be read: {error}.",
-            "Restore it from a backup, or remove it to adopt the instance in Redis.",
-        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InstanceError(f"{file} cannot be read: {error}.", _RESTORE_FILE) from error
+    fields = document if isinstance(document, dict) else {}
+    name, partitions = fields.get("id"), fields.get("partitions")
+    if type(name) is not str or type(partitions) is not int or not re.fullmatch("[A-Za-z0-9_-]{1,64}", name):
+        raise InstanceError(f"{file} does not name an instance and its number of partitions.", _RESTORE_FILE)
+    return Instance(name, partitions)
+
+
+def _named(instance: Instance) -> str:
+    return f"instance {instance.id} in {instance.partitions} partition{'s' if instance.partitions > 1 else ''}"
 
 
 def _pending(file: Path) -> Path:
-    """The file that names an instance until it is known that Redis took it."""
+    """The file that names an instance until Redis is known to have accepted it."""
     return file.with_name("instance.new.json")
 
 
 async def _make(redis: Redis, file: Path, partitions: int) -> tuple[Instance, Instance]:
-    """Make an instance; returns it, and the one that Redis has now."""
+    """Make an instance; returns it, and the one that Redis has afterwards."""
     instance = Instance(uuid.uuid4().hex, partitions)
     _write_file(_pending(file), instance, before=None)
     with redis_errors("The instance could not be made"):
