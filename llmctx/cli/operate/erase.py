@@ -1,4 +1,4 @@
-"""`llmctx erase`: pieces of evidence whose time is over."""
+"""`llmctx erase`: pieces of evidence whose retention has ended."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated

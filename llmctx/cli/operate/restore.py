@@ -128,4 +128,4 @@ def _print(found: dict[str, Any]) -> None:
         out.print(
             "[green]restored[/]  and verified. Positions are as old as the snapshot or their last write: let your"
         )
-        out.print("execution side write them anew before `llmctx run`.")
+        out.print("execution side rewrite them before `llmctx run`.")
