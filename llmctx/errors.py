@@ -51,10 +51,8 @@ class OutputSizeError(TemplateError):
     """A template renders to too many characters."""
 
     def __init__(self, where: str, limit: int) -> None:
-        super().__init__(
-            f"{where}: renders to more than {limit} characters.",
-            "Correct the template, or set another with --prompt NAME.",
-        )
+        what = f"{where}: renders to more than {limit} characters."
+        super().__init__(what, "Correct the template, or set another with --prompt NAME.")
 
 
 class JudgingError(LlmctxError):
@@ -91,6 +89,10 @@ class TrailError(LlmctxError):
     exit_code = 3
 
 
+class BrokenStepError(TrailError):
+    """A step broke off with an error that nobody foresaw."""
+
+
 class LeaseError(TrailError):
     """Another owner holds the partition now; nothing was written."""
 
@@ -103,10 +105,8 @@ class UnsettledError(TrailError):
     """A tick was not settled in time; it stays raised."""
 
     def __init__(self, tick: str, timeout_s: float) -> None:
-        super().__init__(
-            f"The tick {tick} was not settled within {timeout_s:g} s.",
-            "It stays raised. Check that `llmctx run` is running: `llmctx status` shows owner and backlog.",
-        )
+        do = "It stays raised. Check that `llmctx run` is running: `llmctx status` shows owner and backlog."
+        super().__init__(f"The tick {tick} was not settled within {timeout_s:g} s.", do)
 
 
 class NewerFormatError(TrailError):

@@ -40,8 +40,8 @@ def main() -> None:
 
 def _broken(error: Exception) -> int:
     """Report an error that nobody foresaw, and return the exit code."""
-    from llmctx.errors import in_short
-    from llmctx.worker.broken_step import DEFECT, BrokenStepError, log_traceback
+    from llmctx.errors import BrokenStepError, in_short
+    from llmctx.worker.broken_step import DEFECT, log_traceback
 
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
     log_traceback(f"llmctx {command}", error)

@@ -10,6 +10,7 @@ from llmctx.decision.mandate.case import Case
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.mandate.rules import RULES
 from llmctx.decision.mandate.used import used_of
+from llmctx.replay.limits_at import limit_text
 
 _NO_LEVELS = {"quantity": None, "stop_loss": None, "take_profit": None}
 _ZERO, _CENT = Decimal(0), Decimal("0.01")
@@ -72,7 +73,8 @@ def limit_rows(record: Mapping[str, Any], blobs: Mapping[str, bytes], package: P
 def _line(name: str, allowed: Any, used: Decimal | None) -> LimitLine:
     left = None if used is None else max(Decimal(allowed) - used, _ZERO)
     words = f"{name.removesuffix('_pct')} %" if name.endswith("_pct") else name
-    return LimitLine(words.replace("_", " "), _text(allowed), _amount(used), _amount(left))
+    said = limit_text(allowed) if not isinstance(allowed, bool) else "yes" if allowed else "no"
+    return LimitLine(words.replace("_", " "), said, _amount(used), _amount(left))
 
 
 def _amount(value: Decimal | None) -> str:
@@ -80,11 +82,3 @@ def _amount(value: Decimal | None) -> str:
         return ""
     short = value if value == value.to_integral_value() else value.quantize(_CENT)
     return f"{short.normalize():f}"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return "; ".join(f"{action}: {', '.join(sections)}" for action, sections in value.items())
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)

@@ -6,6 +6,7 @@ so.
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import chain, islice, pairwise
@@ -16,11 +17,10 @@ from zoneinfo import ZoneInfo
 from llmctx.errors import FeedError
 from llmctx.flow.bar_rows import rows_of
 from llmctx.flow.bars import FIELDS, BadRow, Bar, CellRules, parse_row
-from llmctx.flow.file_symbol import symbol_in_name
 from llmctx.flow.intervals import check_interval, infer_interval
 from llmctx.flow.layouts import LAYOUTS, Columns, columns_without_header, find_columns, is_wide, without_header
 from llmctx.flow.times import TimeRules
-from llmctx.schema.symbol import check_symbol
+from llmctx.schema.symbol import check_symbol, is_symbol
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +28,18 @@ _SAMPLE_ROWS = 5000
 _MINUTE = timedelta(minutes=1)
 _OUR_COLUMNS = ",".join(FIELDS)
 _Row = tuple[int, list[str]]
+_SUFFIXES = re.compile(r"(\.(csv|txt|tsv|gz|zip|parquet|pq))+$", re.IGNORECASE)
+_FORMS = (
+    re.compile(r"[A-Za-z0-9]+_(?P<symbol>[^ ,]+), \w+( \(\d+\))?"),  # TradingView: NASDAQ_AAPL, 1D
+    re.compile(r"DAT_[A-Z]+_(?P<symbol>[^_]+)_.*"),  # HistData: DAT_ASCII_EURUSD_M1_2024
+    re.compile(r"(WIKI|EOD)[-_](?P<symbol>[^-_ ]+).*"),  # Nasdaq Data Link: WIKI-AAPL
+    re.compile(r"(?P<symbol>[^-_ ]+[-_](USD[TC]?|EUR|GBP|BTC|ETH))([-_ .].*)?", re.IGNORECASE),  # a pair: BTC-USD
+    re.compile(r"(?P<symbol>[^-_ ]+).*"),
+)
+_NO_SYMBOL = re.compile(
+    r"bars|candles|data|download|export|histor(y|ical)(data)?|klines|ohlcv?|out(put)?|prices?|quotes|stocks?|table",
+    re.IGNORECASE,
+)
 
 
 class BarFileOptions(NamedTuple):
@@ -177,7 +189,7 @@ class BarFile:
         """
         if self._options.symbol is not None:
             return check_symbol(self._options.symbol)
-        symbol = symbol_in_name(self.path)
+        symbol = _symbol_in_name(self.path)
         if symbol is None:
             raise FeedError(
                 f"{self.path} has no column for the symbol, and its own name tells none.", "Name it with --symbol."
@@ -199,3 +211,12 @@ def count_bars(path: Path) -> int:
     """About how many bars a file has: its lines without a header; 0 if they cannot be counted cheaply."""
     with path.open("rb") as file:
         return 0 if file.read(2) in (b"\x1f\x8b", b"PA", b"PK") else sum(1 for _ in file)
+
+
+def _symbol_in_name(path: Path) -> str | None:
+    """The symbol in the name of a file, at its beginning or where its publisher puts it; None if it tells none, as
+    data.csv does.
+    """
+    name = _SUFFIXES.sub("", path.name)
+    found = next((match["symbol"] for form in _FORMS if (match := form.fullmatch(name))), "")
+    return found if is_symbol(found) and _NO_SYMBOL.fullmatch(found) is None else None

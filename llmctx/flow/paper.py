@@ -21,11 +21,9 @@ from decimal import Decimal
 
 from llmctx import clock
 from llmctx.flow import rules
-from llmctx.flow.adoption import adopted
 from llmctx.flow.bars import CENT, Bar, rounded, rounded_price
-from llmctx.flow.book import Book
+from llmctx.flow.book import Book, adopted
 from llmctx.flow.funding import FundingRate
-from llmctx.flow.margin import with_margin
 from llmctx.flow.signals import TradeSignal
 from llmctx.flow.sizing import MAX_POSITION_WORTH, STAKE, Terms
 from llmctx.flow.trades import (
@@ -37,6 +35,7 @@ from llmctx.flow.trades import (
     FundingPayment,
     Order,
     Trade,
+    with_margin,
 )
 from llmctx.flow.triggers import reached
 from llmctx.schema.values import Position

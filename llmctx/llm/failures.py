@@ -13,10 +13,7 @@ _REMEDIES = (
     (r"a minute would mean a wait", "Raise requests_per_minute or tokens_per_minute, or lower --concurrency."),
     (r"no endpoint was asked", "Every circuit breaker is open: the log says why each endpoint failed before."),
     (r"http 429", "The rate limit was reached: lower --concurrency, or wait."),
-    (
-        r"http 40[13]",
-        "Check the API key and that it may use the model: LLMCTX_LLM__API_KEY.",
-    ),
+    (r"http 40[13]", "Check the API key and that it may use the model: LLMCTX_LLM__API_KEY."),
     (r"http 404", "Check the endpoint's path (it usually ends in /v1) and the model's name."),
     (r"http 4\d\d", "The endpoint rejects the request and says why: `llmctx models --probe` tells what it takes."),
     (r"http 5\d\d", "The endpoint has a problem of its own: try again later."),

@@ -8,6 +8,8 @@ over, and where none may be asked the guardrails need not wait.
 
 import asyncio
 import logging
+import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -15,7 +17,6 @@ from llmctx import clock
 from llmctx.errors import in_short
 from llmctx.llm.breaker import Breaker
 from llmctx.llm.completion import Attempt, ClosingCompleter, Completion, Outcome, Tried
-from llmctx.llm.latencies import Latencies
 from llmctx.llm.output import OutputSchema
 from llmctx.prompt.render import Prompt
 
@@ -27,6 +28,27 @@ FALLS_BACK = frozenset(
     {Outcome.UNREACHABLE, Outcome.TIMEOUT, Outcome.REJECTED, Outcome.UNREADABLE, Outcome.LIMITED, Outcome.ERROR}
 )
 """The outcomes after which the next endpoint is asked."""
+_KEPT = 200
+_FEWEST = 20
+"""With fewer answers than this, nothing counts as late."""
+
+
+class Latencies:
+    """How long an endpoint's latest answers took, to tell when one is late."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[float] = deque(maxlen=_KEPT)
+
+    def add(self, seconds: float) -> None:
+        """Add the duration of one answer."""
+        self._seconds.append(seconds)
+
+    def percentile(self, percent: float) -> float | None:
+        """The seconds within which this percentage of the answers arrived; None while there are too few of them."""
+        if len(self._seconds) < _FEWEST:
+            return None
+        rank = math.ceil(percent / 100 * len(self._seconds))
+        return sorted(self._seconds)[max(0, rank - 1)]
 
 
 class Endpoint(NamedTuple):
@@ -81,12 +103,7 @@ class _Call:
     """One prompt on its way through the endpoints."""
 
     def __init__(
-        self,
-        endpoints: Sequence[Endpoint],
-        hedge: Hedge | None,
-        prompt: Prompt,
-        output: OutputSchema,
-        timeout_s: float,
+        self, endpoints: Sequence[Endpoint], hedge: Hedge | None, prompt: Prompt, output: OutputSchema, timeout_s: float
     ) -> None:
         self._waiting = list(endpoints)
         self._hedge = hedge

@@ -18,6 +18,7 @@ from llmctx.trail.proof.coverage import Coverage, Trusted, notes_since, read_cov
 from llmctx.trail.proof.erasure import Erasure
 from llmctx.trail.proof.key import read_public_key
 from llmctx.trail.proof.receipt import HeldReceipts, Receipt, check_receipts
+from llmctx.trail.proof.replaced import replaced_key
 from llmctx.trail.proof.rotation import key_chain
 from llmctx.trail.proof.verify import Verifier
 from llmctx.trail.proof.writer import WriterKeys
@@ -136,7 +137,7 @@ async def verify_partition(
         receipts=receipts,
         key_given=expected.key is not None,
         keys_before=before,
-        warnings=_anchor_warnings(notes, checkpoint, state_dir),
+        warnings=[*_anchor_warnings(notes, checkpoint, state_dir), *_key_warnings(log.partition, instance, state_dir)],
         writers=writers_of(name, trusted, before),
         whole=None if older is None else older.records,
         archived_notes=() if older is None else older.notes,
@@ -152,6 +153,11 @@ def writers_of(origin: str, trusted: Trusted | None, older: Sequence[Key] = ()) 
     """Return the keys that vouch for the writers of a partition; `older` ones vouch for what they enrolled."""
     *before, newest = [None] if trusted is None else trusted.keys
     return WriterKeys(origin, newest, [*older, *(key for key in before if key is not None)])
+
+
+def _key_warnings(partition: int, instance: Instance, state_dir: Path) -> list[str]:
+    found = replaced_key(state_dir, instance.id, partition)
+    return [] if found is None else [f"{found.what} {found.do}"]
 
 
 def _anchor_warnings(notes: list[str], checkpoint: str | None, state_dir: Path) -> list[str]:
@@ -184,7 +190,7 @@ async def verify_log(
         base = await _read_base(log, outside.trusted, outside.keys_before)
         coverage = _coverage(outside, checkpoint, outside.begins_at(base))
     except FaultError as error:
-        return PartitionReport(log.partition, fault=error.fault)
+        return PartitionReport(log.partition, fault=error.fault, warnings=tuple(outside.warnings))
     verifier = Verifier(
         coverage,
         known=known,

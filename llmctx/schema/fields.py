@@ -85,10 +85,7 @@ def _json_type(value: Any) -> str:
 
 
 Number = Annotated[
-    Decimal,
-    PlainValidator(parse_number),
-    PlainSerializer(float, when_used="json"),
-    WithJsonSchema({"type": "number"}),
+    Decimal, PlainValidator(parse_number), PlainSerializer(float, when_used="json"), WithJsonSchema({"type": "number"})
 ]
 Positive = Annotated[Number, AfterValidator(_positive), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
 Setting = Annotated[Decimal, AfterValidator(check_range)]

@@ -66,7 +66,7 @@ class SymbolMemory:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.length: MemoryLength = "off"
         """How much of each symbol's packages is remembered."""
-        self.standing = StandingDecisions(log, partitions, vouches, self._mapping_of)
+        self.standing = StandingDecisions(log, partitions, vouches, self._named, self._mapping_of)
         """The decision that stands for each symbol; only a trigger asks for it."""
         self.unconfirmed: dict[str, str] = {}
         """The symbols whose stop was reached by a price that is not believed, each with the reason."""
@@ -197,7 +197,8 @@ class SymbolMemory:
         if found.is_searching:
             found.thesis = self._thesis_in(entry)
             reference = None if found.thesis is not None else reference_in(entry)
-            found.thesis = found.thesis if reference is None else await self._named(reference)
+            named = None if reference is None else await self._named(reference)
+            found.thesis = found.thesis if named is None else self._thesis_in(named)
             found.is_searching = found.thesis is None and reference is None
 
     async def _memory_after(self, entry: Entry) -> Known:
@@ -234,12 +235,11 @@ class SymbolMemory:
             _log.warning(f"Record {entry.index} cannot be the next thesis ({in_short(error)})")
             return None
 
-    async def _named(self, reference: TrailReference) -> LastDecision | None:
+    async def _named(self, reference: TrailReference) -> Entry | None:
+        """The record that is referred to; None if it is not there, or nobody vouches for it."""
         assert self._log is not None
         entry = await self._log.named(reference.address, reference.leaf_hash, self._partitions)
-        if entry is None or not self._vouches(entry):
-            return None
-        return self._thesis_in(entry)
+        return entry if entry is not None and self._vouches(entry) else None
 
     async def _state_after(self, entry: Entry) -> State | None:
         """What was believed and counted after a record; None if it does not say."""

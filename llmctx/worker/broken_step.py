@@ -7,24 +7,20 @@ from contextlib import contextmanager
 
 from redis.exceptions import RedisError
 
-from llmctx.errors import LlmctxError, TrailError, in_short
+from llmctx import clock
+from llmctx.errors import BrokenStepError, LlmctxError, TrailError, in_short
 from llmctx.tasks import pause
 from llmctx.trail.log.lease import is_server_trouble
 
 _log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
+_TOLD_AGAIN_S = 60.0
 DEFECT = (
     "`llmctx doctor` looks at server, trail and host. If it finds nothing, report a defect: LLMCTX_LOG_LEVEL=debug "
 )
 DEFECT += "logs where it broke off."
 """What to do about an error that nobody foresaw."""
-
-
-class BrokenStepError(LlmctxError):
-    """A step broke off with an error that nobody foresaw."""
-
-    exit_code = 3
 
 
 @contextmanager
@@ -88,11 +84,11 @@ class Breakdowns:
         """`partitions` are as many as the process may serve."""
         self._partitions = partitions
         self._counts: dict[int, int] = {}
-        self._told: dict[int, str] = {}
+        self._told: dict[int, tuple[str, float]] = {}
 
     def settled(self, partition: int) -> None:
         """Note that a partition has a new record: what broke off before is over."""
-        if self._counts:
+        if self._told:
             self._counts.pop(partition, None)
             self._told.pop(partition, None)
 
@@ -105,13 +101,25 @@ class Breakdowns:
         broken = sum(each >= self.MAX_IN_A_ROW for each in self._counts.values())
         if broken >= self._partitions:
             raise error
-        if error.what != self._told.get(partition):
-            self._told[partition] = error.what
+        if self._is_new(partition, error):
             _log.error(
                 f"Partition {partition} is not served: {error.what} It is tried again. {error.do}",
                 extra={"alert": "broken", "subject": str(partition)},
             )
         await pause(min(_RETRY_S * count, self._MAX_PAUSE_S))
+
+    def tell(self, partition: int, error: LlmctxError) -> None:
+        """Log why a partition is not served while the server or the disk is away, once and then every minute."""
+        if self._is_new(partition, error):
+            _log.warning(f"{error.what} It is tried again. {error.do}")
+
+    def _is_new(self, partition: int, error: LlmctxError) -> bool:
+        now_s = clock.monotonic_s()
+        what, told_s = self._told.get(partition, ("", 0.0))
+        if error.what == what and now_s - told_s < _TOLD_AGAIN_S:
+            return False
+        self._told[partition] = error.what, now_s
+        return True
 
 
 def log_traceback(what: str, error: BaseException) -> None:

@@ -40,6 +40,7 @@ from llmctx.worker.archiving import Archiving
 from llmctx.worker.broken_step import named_step
 from llmctx.worker.enrolment import Enrolment, compose_foreign
 from llmctx.worker.home import TrailHome
+from llmctx.worker.indices import Indices
 from llmctx.worker.people import REQUEST as ACT
 from llmctx.worker.people import People
 from llmctx.worker.publish import Publisher
@@ -77,8 +78,6 @@ class Owner:
         self._replicas = Replicas(redis, self.log.key("replicated"), home.replicas)
         self._enrolment = Enrolment(self.log, home.state_dir, instance)
         self._recovery = Recovery(redis, self.log, self._lease, instance, home.state_dir, self._compose_foreign)
-        self.tenure = Tenure(redis, self._lease, self._check, self._recovery, partition)
-        """Whether the partition is still this owner's."""
         self.log.vouches = self._recovery.vouches
         self.archiving = Archiving(
             redis, self.log, self._lease.owner, lambda: self.roster, self.note, home.ticks_kept_ms
@@ -88,6 +87,9 @@ class Owner:
         """The map of settled ticks."""
         self.said = IdMap(redis, self.log, self._lease.owner, self._recovery.vouches, self.archiving.ticks)
         """The map of recorded ids of effects and people's statements."""
+        self._indices = Indices(redis, self.log, self._lease.owner, self._recovery.vouches, self.ticks, self.said)
+        self.tenure = Tenure(redis, self._lease, self._check, self._recovery, partition, self._indices.look)
+        """Whether the partition is still this owner's."""
         self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)
         """What is known about each symbol."""
         self.people = People(home.names, self.said, self.memory, self.log, settle=self.settle, metadata=self.metadata)
@@ -129,6 +131,8 @@ class Owner:
                 await self._publisher.resume()
             with named_step("Recording how the trail begins, or what it lost"):
                 await self._note(lost)
+            with named_step(f"Holding {self.log.key('ticks')} and the lists of symbols against the newest records"):
+                await self._indices.open()
         except BaseException:
             await self._release()
             raise
@@ -141,6 +145,7 @@ class Owner:
 
     async def _release(self) -> None:
         await self.tenure.cease()
+        await self._indices.close()
         await self._recovery.close()
         await self.tenure.give_up()
 
@@ -164,8 +169,7 @@ class Owner:
             await self._publish(entry)
             steps.lap("publish")
             entry.timings_ms = steps.laps
-            self.ticks.add(entry)
-            self.said.add(entry)
+            self._indices.add(entry)
             reached("published")
             await self._recovery.improve(entry.index + 1)
         return entry
@@ -245,9 +249,10 @@ class Owner:
         lost = await self._recovery.compare_again()
         await self._publisher.resume()
         if lost is not None:
-            for remembered in (self.memory, self.ticks, self.said):
+            for remembered in (self.memory, self._indices):
                 remembered.forget()
             await self._note(lost)
+            await self._indices.open()
 
     async def _forget(self, request: Request) -> None:
         """Remove archived records from the disk whose evidence was erased from the archive."""

@@ -12,7 +12,7 @@ from llmctx.assets import asset
 from llmctx.connection import open_redis
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.verdict import GuardPolicy
-from llmctx.errors import ClockError, ForkError, InstanceError, KeyFileError, ServerError, TrailError
+from llmctx.errors import BrokenStepError, ClockError, ForkError, InstanceError, KeyFileError, ServerError, TrailError
 from llmctx.llm.client import EndpointClient
 from llmctx.pipeline import DecisionConfig, Pipeline
 from llmctx.prompt.template import load_template
@@ -21,7 +21,7 @@ from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.lease import Holder
 from llmctx.trail.log.people import PEOPLE_KEY
 from llmctx.worker.balancing import Balancer
-from llmctx.worker.broken_step import Breakdowns, BrokenStepError, dispensable, kept_going, named_step
+from llmctx.worker.broken_step import Breakdowns, dispensable, kept_going, named_step
 from llmctx.worker.budget import SharedBudget
 from llmctx.worker.effects import EffectRecorder
 from llmctx.worker.exposure import Reservations
@@ -150,7 +150,7 @@ async def serve_partition(
             except (TrailError, ServerError) as error:
                 if not waiting.began:
                     waiting.seen.clear()
-                    _log.warning(f"{error.what}; trying again")
+                    given.breakdowns.tell(partition, error)
             finally:
                 given.balancer.give_back(partition)
             if not stop.is_set():

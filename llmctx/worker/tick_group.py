@@ -4,6 +4,7 @@ Whoever may write there can move the group, read in its name, or use up the ids.
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ CONSUMER = "owner"
 """One name for every owner of the partition: a new owner finds the old one's pending entries under it."""
 _PAGE = 500
 _MAX_AHEAD_MS = 86_400_000
+_LAST_IDS = ServerFunction(Path(__file__).with_name("last_ids.lua"), read_only=True)
 _RENUMBER = ServerFunction(Path(__file__).with_name("renumber.lua"), after=[HELD])
 
 
@@ -67,18 +69,25 @@ async def renumber(redis: Redis, partition: int, owner: str) -> None:
         keys.effects(partition): keys.effects_made(partition),
     }
     with redis_errors("The streams of ticks and effects could not be checked"):
-        present = [stream for stream in made if await redis.exists(stream)]
-        last = {stream: (await redis.xinfo_stream(stream))["last-generated-id"] for stream in present}
+        last = dict(zip(made, await last_ids(redis, list(made)), strict=True))
         limit_ms = await server_ms(redis) + _MAX_AHEAD_MS
         for stream, newest in last.items():
-            if int(newest.partition(b"-")[0]) >= limit_ms:
+            if newest and int(newest.partition("-")[0]) >= limit_ms:
                 names = [lease_key(partition), stream, made[stream]]
                 _report(stream, newest, await _RENUMBER(redis, names, [owner, keys.DECIDERS]))
 
 
-def _report(stream: str, last: bytes, count: int) -> None:
+async def last_ids(redis: Redis, streams: Sequence[str]) -> list[str]:
+    """The newest id that each stream ever had; empty if it is not there.
+
+    Raises redis.exceptions.RedisError if the server does not answer, or a key holds another type.
+    """
+    return [last.decode() for last in await _LAST_IDS(redis, streams, [])]
+
+
+def _report(stream: str, last: str, count: int) -> None:
     _log.error(
-        f"{stream} had ids in the future, the last {last.decode()}; {count} entries have other ids now. "
+        f"{stream} had ids in the future, the last {last}; {count} entries have other ids now. "
         "Somebody else writes to it: see who may (docs/threat-model.md).",
         extra={"alert": "foreign", "subject": stream},
     )

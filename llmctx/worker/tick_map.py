@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from itertools import chain
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from llmctx.trail.log.log import Log
 
 _log = logging.getLogger(__name__)
 
-_MAX_REMEMBERED, _MAX_READ = 10_000, 1000
+_MAX_REMEMBERED = 10_000
 _REPAIR = ServerFunction(Path(__file__).with_name("repair_ticks.lua"), after=[HELD])
 
 
@@ -44,7 +44,10 @@ class TickMap:
         self._key = log.key(self.name)
         # Dropping the oldest entry of a plain dict takes longer the more were dropped before.
         self._own: OrderedDict[str, int] = OrderedDict()
-        self._recent: dict[str, int] | None = None
+        self.recent: dict[str, int] = {}
+        """What the newest records had at the start, newest first; the newest record of a tick counts."""
+        self.mend: Callable[[], Awaitable[None]] | None = None
+        """Has the map say what the log does."""
 
     @staticmethod
     def ids(entry: Entry) -> list[str]:
@@ -68,20 +71,22 @@ class TickMap:
     def forget(self) -> None:
         """Forget what was settled, because the log has lost records."""
         self._own.clear()
-        self._recent = None
+        self.recent = {}
 
     async def settled(self, tick_ids: Collection[str]) -> set[str]:
         """The ticks that a record settles.
 
         An entry that no record supports is removed or corrected, and a missing one is restored if a tick of the newest
-        records needs it; both are logged and counted. Without repairs this takes one round trip, plus one for each
-        settled tick. Raises LeaseError or TrailError if the map cannot be repaired.
+        records needs it; both are logged and counted. If the map has lost what it must have, it is mended first.
+        Without repairs this takes one round trip, plus one for each settled tick.
+
+        Raises LeaseError or TrailError if the map cannot be repaired.
         """
-        mapped, recent = await self._mapped(tick_ids), await self._recently()
+        mapped, recent = await self._whole(tick_ids), self.recent
         own = {tick: self._own[tick] for tick in tick_ids if tick in self._own}
         missing = {tick: b"%d" % recent[tick] for tick in tick_ids if tick in recent and tick not in mapped}
         claims = {tick: index for tick, index in (mapped | missing).items() if tick not in own}
-        judged = await asyncio.gather(*(self._is_borne_out(tick, index) for tick, index in claims.items()))
+        judged = await asyncio.gather(*(self.is_borne_out(tick, index) for tick, index in claims.items()))
         borne_out = dict(zip(claims, judged, strict=True))
         settled = {tick for tick, is_true in borne_out.items() if is_true}
         wrong = (mapped.keys() & claims.keys()) - settled
@@ -93,26 +98,37 @@ class TickMap:
             await self._repair({tick: mapped.get(tick, b"") for tick in wrong | true.keys()}, true, absent)
         return settled | true.keys() | own.keys()
 
-    async def _recently(self) -> dict[str, int]:
-        """The ticks of the newest records at the first call; the newest record of a tick counts."""
-        if self._recent is None:
-            found: dict[str, int] = {}
-            read = 0
-            async for entry in self._log.read_back():
-                for tick in self.ids(entry):
-                    found.setdefault(tick, entry.index)
-                read += 1
-                if read == _MAX_READ:
-                    break
-            self._recent = found
-        return self._recent
+    @property
+    def remembered(self) -> dict[str, int]:
+        """What records had that were settled since the start, or shortly before."""
+        return self.recent | self._own
 
-    async def _mapped(self, tick_ids: Collection[str]) -> dict[str, bytes]:
+    async def _whole(self, tick_ids: Collection[str]) -> dict[str, bytes]:
+        """What the map has of some ticks, once it has the oldest that is remembered: a map that was deleted says of no
+        tick that it is settled.
+        """
+        witness = next(reversed(self.recent), None) or next(iter(self._own), None)
+        if witness is None or self.mend is None or not tick_ids:
+            return await self.mapped(tick_ids)
+        mapped = await self.mapped((*tick_ids, witness))
+        if witness not in mapped:
+            await self.mend()
+            mapped = await self.mapped((*tick_ids, witness))
+            if witness not in mapped:  # its record was archived long ago, or is not ours
+                self.recent.pop(witness, None)
+                self._own.pop(witness, None)
+        return {tick: mapped[tick] for tick in tick_ids if tick in mapped}
+
+    async def mapped(self, tick_ids: Collection[str]) -> dict[str, bytes]:
+        """What the map has of some ticks.
+
+        Raises TrailError if the server does not answer.
+        """
         with redis_errors():
             found = await self._redis.hmget(self._key, list(tick_ids)) if tick_ids else []
         return {tick: index for tick, index in zip(tick_ids, found, strict=True) if isinstance(index, bytes)}
 
-    async def _is_borne_out(self, tick: str, index: bytes) -> bool | None:
+    async def is_borne_out(self, tick: str, index: bytes) -> bool | None:
         """Whether the record at an index settles a tick; None if there is no record."""
         if index_of(index) < 0:
             return False
@@ -129,11 +145,18 @@ class TickMap:
                 found |= dict.fromkeys(ticks.intersection(self.ids(entry)), entry.index)
         return found
 
-    async def _repair(self, wrong: dict[str, bytes], true: dict[str, int], absent: set[str]) -> None:
+    async def correct(self, wrong: dict[str, bytes], true: dict[str, int], absent: Collection[str] = ()) -> None:
+        """Correct what the map has of ticks, where it has that still; of those not in `true` it has nothing then.
+
+        Raises TrailError if the server does not answer or another owner has the partition.
+        """
         names = [lease_key(self._log.partition), self._key, self._log.key("repairs"), self._log.key("log")]
         with redis_errors("The map of ticks could not be repaired"):
             args = [(tick, index, true.get(tick, ""), "1" if tick in absent else "") for tick, index in wrong.items()]
             await _REPAIR(self._redis, names, [self._owner, *chain.from_iterable(args)])
+
+    async def _repair(self, wrong: dict[str, bytes], true: dict[str, int], absent: set[str]) -> None:
+        await self.correct(wrong, true, absent)
         for tick, index in wrong.items():
             what = f"its record is {true[tick]}" if tick in true else "no record supports that, so it is recorded now"
             _log.error(

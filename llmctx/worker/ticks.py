@@ -33,7 +33,7 @@ from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
 from llmctx.worker.entry_reader import EntryReader, RawEntry
 from llmctx.worker.home import TICKS_KEPT_MS
-from llmctx.worker.tick_group import recover
+from llmctx.worker.tick_group import last_ids, recover
 
 _MAX_UTF8_BYTES = 4
 """Of one character."""
@@ -138,9 +138,8 @@ class TickStream:
 
     async def last_id(self) -> str:
         """The id of the newest tick ever raised."""
-        found = await self._redis.xinfo_stream(self._key)
-        last: bytes = found["last-generated-id"]
-        return last.decode()
+        (last,) = await last_ids(self._redis, [self._key])
+        return last
 
     async def _read(self, after: str, effects_after: str, block_ms: int | None) -> list[Delivery]:
         """Ticks after an id, once the effects that came with them are recorded; empty if only effects came.

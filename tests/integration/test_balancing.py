@@ -58,7 +58,12 @@ class Worker:
         self._serving = [
             asyncio.create_task(
                 serve_partition(
-                    home, number, config, self._stop, admission=Admission(memory, self.balancer, Breakdowns()), concurrency=2
+                    home,
+                    number,
+                    config,
+                    self._stop,
+                    admission=Admission(memory, self.balancer, Breakdowns()),
+                    concurrency=2,
                 )
             )
             for number in range(PARTITIONS)

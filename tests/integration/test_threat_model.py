@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 from redis.asyncio import Redis
 
+from llmctx.trail.proof.key import SigningKey
 from tests.conftest import ROOT
 from tests.integration import alterations as made
 from tests.integration.alterations import LAST, LATEST, LIST, LOG, MAP, STREAM, Act, Altered, command, file, rewritten
@@ -26,6 +27,10 @@ class Saved(NamedTuple):
     keys: dict[bytes, bytes]
     folder: Path
     key: str
+
+
+def other_key(raw: bytes) -> bytes:
+    return SigningKey.new(SigningKey.read(raw.decode()).key.name).text.encode()
 
 
 def leaf_changed(raw: bytes) -> bytes:
@@ -55,7 +60,9 @@ LIVE: dict[str, tuple[Act, str]] = {
     "move a tick in the map": (command("HSET", MAP, "t1", 3), "tick-map"),
     "put something else than an index into the map": (command("HSET", MAP, "t1", "x"), "tick-map"),
     "put another type in place of the map": (made.both(command("DEL", MAP), command("SET", MAP, "x")), "tick-map"),
+    "remove the map": (command("DEL", MAP), "tick-map"),
     "remove a record from a symbol's list": (command("RPOP", LIST), "symbol-index"),
+    "remove a symbol's list": (command("DEL", LIST), "symbol-index"),
     "put another type in place of a symbol's list": (
         made.both(command("DEL", LIST), command("SET", LIST, "x")),
         "symbol-index",
@@ -159,6 +166,10 @@ LIVE: dict[str, tuple[Act, str]] = {
     "replace the public key": (
         file(lambda on: on.folder / f"var/keys/{on.anchor.parent.name}.pub", lambda _: vkey().encode() + b"\n"),
         "origin",
+    ),
+    "replace the private key": (
+        file(lambda on: on.folder / f"var/keys/{on.anchor.parent.name}", other_key),
+        "warning: The instance key",
     ),
     "change a segment of the spool": (file(lambda on: on.segment, lambda raw: raw[:-9] + b"x" * 9), NOT_NOTICED),
     "delete the spool": (file(lambda on: on.folder / "var/spool", lambda _: None), NOT_NOTICED),

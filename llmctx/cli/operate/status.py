@@ -6,6 +6,7 @@ from typing import Any
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import redis_of, settings_for
+from llmctx.errors import KeyFileError
 from llmctx.settings import Settings
 
 
@@ -23,13 +24,29 @@ def status(redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJs
 
 
 async def _read(settings: Settings) -> dict[str, Any]:
-    from llmctx.trail.proof.key import read_public_key
     from llmctx.worker.status import read_status
 
     async with redis_of(settings) as (redis, url):
         found = await read_status(redis, url)
-    public = None if found["instance"] is None else read_public_key(settings.state_dir, found["instance"])
-    return found | {"key": None if public is None else public.text}
+    return found | _key(settings, found["instance"], len(found["partitions"]))
+
+
+def _key(settings: Settings, instance: str | None, partitions: int) -> dict[str, str | None]:
+    """The public key here, and what is wrong with the instance key; None where there is none, or nothing is."""
+    from llmctx.trail.proof.key import read_public_key
+    from llmctx.trail.proof.replaced import key_trouble
+
+    if instance is None:
+        return {"key": None, "key_trouble": None}
+    trouble = key_trouble(settings.state_dir, instance, partitions)
+    try:
+        public = read_public_key(settings.state_dir, instance)
+    except KeyFileError:  # `key_trouble` says why
+        public = None
+    return {
+        "key": None if public is None else public.text,
+        "key_trouble": None if trouble is None else f"{trouble.what} {trouble.do}",
+    }
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -43,6 +60,8 @@ def _print(found: dict[str, Any]) -> None:
         return
     out.print(f"[bold]instance[/]    {found['instance']}, {len(found['partitions'])} partition(s)")
     out.print(f"[bold]key[/]         {escape(found['key'] or 'none here; `llmctx run` or `llmctx notary` makes one')}")
+    if found["key_trouble"]:
+        out.print(f"[bold red]key trouble[/] {escape(found['key_trouble'])}")
     if found["budget"] is not None:
         _print_budget(found["budget"])
     for partition in found["partitions"]:

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from redis.asyncio import Redis
 
+from llmctx.cli.prove.reconcile import print_trade, trades_of
 from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.options import AsJson, From, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.reconciling import print_trade, trades_of
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.cli.shared.sources import copy_in, source_of
 from llmctx.errors import CheckpointError, LlmctxError

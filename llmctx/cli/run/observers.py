@@ -31,7 +31,7 @@ async def observers(
         if settings.log_format == "json":
             found.append(_log_record)
         if await stack.enter_async_context(service_alerts(settings, home.redis, home.instance)):
-            from llmctx.ops.alerts.halts import telling_halts
+            from llmctx.ops.alerts.watch import telling_halts
 
             found.append(await stack.enter_async_context(telling_halts(home.redis, home.names)))
         if metrics is not None:

@@ -13,8 +13,7 @@ from llmctx.llm.breaker import Breaker
 from llmctx.llm.client import EndpointClient, NoEndpoint
 from llmctx.llm.completion import ClosingCompleter, Completer
 from llmctx.llm.endpoint_settings import LLMSettings
-from llmctx.llm.fallback import Endpoint, EndpointChain, Hedge
-from llmctx.llm.latencies import Latencies
+from llmctx.llm.fallback import Endpoint, EndpointChain, Hedge, Latencies
 from llmctx.llm.profile import Profile, profile_of
 from llmctx.llm.rate_limit import RateLimit
 from llmctx.schema.keys import rate_limit

@@ -18,39 +18,15 @@ from llmctx.ops.doctor.subject import Places, Subject
 Check = Callable[[Subject], Awaitable[Finding]]
 
 SERVER: tuple[Check, ...] = (
-    server.server,
-    server.role,
-    server.exposure,
-    server.connections,
-    server.persistence,
-    server.last_save,
-    server.fsync,
-    server.latency,
-    server.stalls,
-    memory.eviction,
-    memory.memory,
-    memory.hits,
-    memory.evictions,
-    live_keys.lifetimes,
-    live_keys.live_values,
-    host.clock_skew,
-    trail.functions,
-    trail.instance,
-)
+    server.server, server.role, server.exposure, server.connections, server.persistence, server.last_save,
+    server.fsync, server.latency, server.stalls, memory.eviction, memory.memory, memory.hits, memory.evictions,
+    live_keys.lifetimes, live_keys.live_values, host.clock_skew, trail.functions, trail.instance,
+)  # fmt: skip
 """The checks that need only a server."""
 TRAIL: tuple[Check, ...] = (
-    memory.days_until_full,
-    memory.expiring_trail,
-    trail.leases,
-    trail.backlog,
-    trail.dead_letters,
-    trail.incidents,
-    trail.halts,
-    trail.checkpoints,
-    trail.archive,
-    model.calls,
-    model.templates,
-)
+    memory.days_until_full, memory.expiring_trail, trail.leases, trail.backlog, trail.dead_letters, trail.incidents,
+    trail.halts, trail.checkpoints, trail.archive, model.calls, model.templates,
+)  # fmt: skip
 """The checks of a trail; `instance` says so if there is none."""
 HOST: tuple[Check, ...] = (utc.utc, host.disk, host.key, host.backup)
 """The checks of this host."""

@@ -12,6 +12,7 @@ from llmctx.ops.doctor.finding import Finding, amber, green, red, unknown
 from llmctx.ops.doctor.subject import Subject
 from llmctx.trail.log.instance import read_state_instance
 from llmctx.trail.proof.key import key_file
+from llmctx.trail.proof.replaced import key_trouble
 
 AMBER_SKEW_MS, RED_SKEW_MS = 100, 1000
 """How far the clocks of server and host may be apart."""
@@ -59,11 +60,7 @@ async def disk(subject: Subject) -> Finding:
         )
     if free >= AMBER_FREE:
         return green(what)
-    return (red if free < RED_FREE else amber)(
-        what,
-        _UNPUBLISHED,
-        f"Free space on the disk of {folder}, or move it.",
-    )
+    return (red if free < RED_FREE else amber)(what, _UNPUBLISHED, f"Free space on the disk of {folder}, or move it.")
 
 
 def _size(folder: Path) -> int:
@@ -71,12 +68,14 @@ def _size(folder: Path) -> int:
 
 
 async def key(subject: Subject) -> Finding:
-    """Whether the instance key is here, and readable only by its owner."""
+    """Whether the instance key is here, is the one that signed the trail, and readable only by its owner."""
     instance = await subject.instance()
     if instance is None:
         return green("none yet; it is made with the trail")
     path = key_file(subject.places.state_dir, instance.id)
     if not path.is_file():
+        if (trouble := key_trouble(subject.places.state_dir, instance.id, instance.partitions)) is not None:
+            return red(trouble.what.rstrip("."), "Nothing that is verified here can be believed.", trouble.do)
         return amber(
             f"{path} is missing",
             "Nothing signs checkpoints, unless `llmctx notary` runs with another state directory.",
@@ -89,6 +88,8 @@ async def key(subject: Subject) -> Finding:
             "Other users of this machine can read it and sign what they like.",
             f"Run `chmod 600 {path}`, and take the key for stolen if you do not trust them all.",
         )
+    if (trouble := key_trouble(subject.places.state_dir, instance.id, instance.partitions)) is not None:
+        return red(trouble.what.rstrip("."), "Records go on, and no checkpoint signs them here.", trouble.do)
     return green(f"{path.name}, for its owner alone")
 
 

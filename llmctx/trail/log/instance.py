@@ -24,6 +24,7 @@ MAX_PARTITIONS = 1024
 INSTANCE_KEY = "audit:instance"
 """The key of the instance in Redis."""
 _TURNS, _PAUSE_S = 40, 0.05
+_RESTORE_FILE = "Restore it from a backup of the state directory; `llmctx status` names the instance in Redis."
 _RESTORE = "Restore the server's data from a backup: llmctx never writes such a value."
 
 
@@ -112,8 +113,8 @@ async def bind_instance(
     in_directory = read_state_instance(state_dir)
     if in_directory is not None and in_directory != in_redis and not new:
         raise InstanceError(
-            f"{file} belongs to instance {in_directory.id}, but Redis has "
-            + (f"instance {in_redis.id}." if in_redis else "none: it is another server, or it lost its data."),
+            f"{file} belongs to {_named(in_directory)}, but Redis has "
+            + (f"{_named(in_redis)}." if in_redis else "none: it is another server, or it lost its data."),
             "Name the right --redis-url or --state-dir; restore the server's data from a backup; or start a new "
             "trail with --new-instance.",
         )
@@ -171,14 +172,19 @@ def read_state_instance(state_dir: Path) -> Instance | None:
 def _read_file(file: Path) -> Instance | None:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
-        return Instance(document["id"], document["partitions"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InstanceError(
-            f"{file} cannot be read: {error}.",
-            "Restore it from a backup, or remove it to adopt the instance in Redis.",
-        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InstanceError(f"{file} cannot be read: {error}.", _RESTORE_FILE) from error
+    fields = document if isinstance(document, dict) else {}
+    name, partitions = fields.get("id"), fields.get("partitions")
+    if type(name) is not str or type(partitions) is not int or not re.fullmatch("[A-Za-z0-9_-]{1,64}", name):
+        raise InstanceError(f"{file} does not name an instance and its number of partitions.", _RESTORE_FILE)
+    return Instance(name, partitions)
+
+
+def _named(instance: Instance) -> str:
+    return f"instance {instance.id} in {instance.partitions} partition{'s' if instance.partitions > 1 else ''}"
 
 
 def _pending(file: Path) -> Path:

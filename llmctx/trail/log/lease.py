@@ -81,8 +81,7 @@ class Holder(NamedTuple):
         if self.is_newer:
             return NewerFormatError(partition, self.format, self.version, RECORD_FORMAT)
         return LeaseError(
-            f"Partition {partition} is held by {self.label}.",
-            "Stop that process, or wait ten seconds if it has died.",
+            f"Partition {partition} is held by {self.label}.", "Stop that process, or wait ten seconds if it has died."
         )
 
 

@@ -9,6 +9,7 @@ Source: golang.org/x/mod/sumdb/note uses this form for private keys.
 """
 
 import base64
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from llmctx.trail.proof.checkpoint import ED25519, Checkpoint, Key, key_name_of,
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+_log = logging.getLogger(__name__)
 
 _PREFIX = "PRIVATE+KEY+"
 _OTHERS = 0o077
@@ -51,9 +54,12 @@ class SigningKey:
         """
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415  as above
 
-        name, key_id, encoded = text.strip().removeprefix(_PREFIX).split("+", 2)
+        parts = text.strip().removeprefix(_PREFIX).split("+", 2)
+        if not text.startswith(_PREFIX) or len(parts) != 3:  # noqa: PLR2004  name, key ID, seed
+            raise ValueError("it is not a private key")
+        name, key_id, encoded = parts
         raw = base64.b64decode(encoded, validate=True)
-        if not text.startswith(_PREFIX) or raw[:1] != ED25519:
+        if raw[:1] != ED25519:
             raise ValueError("it is not a private Ed25519 key")
         signing = cls(name, Ed25519PrivateKey.from_private_bytes(raw[1:]))
         if signing.key.id.hex() != key_id:
@@ -145,14 +151,19 @@ def load_from(path: Path, instance: str) -> SigningKey:
     try:
         signing = SigningKey.read(text)
     except ValueError as error:
-        raise KeyFileError(
-            f"The key {path} is malformed: {error}.", "Restore it from a backup.", exit_code=2
-        ) from error
+        raise KeyFileError(f"The key {path} is malformed: {error}.", _remedy(path), exit_code=2) from error
     if signing.key.name != key_name_of(instance):
-        raise KeyFileError(
-            f"{path} holds the key of {signing.key.name}.", "Restore the right one from a backup.", exit_code=2
-        )
+        raise KeyFileError(f"{path} holds the key of {signing.key.name}.", _remedy(path), exit_code=2)
     return signing
+
+
+def _remedy(path: Path) -> str:
+    """What to do about a private key that cannot be used; a writer key need not be kept."""
+    if path.name.endswith("-writer"):
+        return (
+            f"Move {path} and {path.name}.pub away: the next start makes a writer key, and the instance key enrols it."
+        )
+    return "Restore it from your copy (docs/operations/runbooks.md, A key is lost)."
 
 
 def load_or_make_key(state_dir: Path, instance: str) -> SigningKey:
@@ -191,7 +202,8 @@ def load_notary_key(state_dir: Path, instance: str) -> SigningKey:
 
 
 def read_public_key(state_dir: Path, instance: str) -> Key | None:
-    """The public key of an instance, None if the state directory has none.
+    """The public key of an instance, None if the state directory has none; if its file is malformed, that of the
+    private key beside it.
 
     Raises KeyFileError if the file is malformed or cannot be read.
     """
@@ -203,6 +215,9 @@ def read_public_key(state_dir: Path, instance: str) -> Key | None:
             private = key_file(state_dir, instance)
             return load_key(state_dir, instance).key if private.exists() else None
         except (CheckpointError, UnicodeDecodeError) as error:
+            if key_file(state_dir, instance).exists():
+                _log.warning(f"{path} does not hold a vkey, so it is read from the private key. Remove that file")
+                return load_key(state_dir, instance).key
             raise KeyFileError(f"{path} does not hold a vkey: {error}", "`llmctx key` shows the right one.") from error
 
 

@@ -105,3 +105,17 @@ def refuse_replaced(state_dir: Path, instance: str) -> None:
     found = replaced_key(state_dir, instance)
     if found is not None and not found.signs:
         raise found.error
+
+
+def key_trouble(state_dir: Path, instance: str, partitions: int) -> KeyFileError | None:
+    """What is wrong with the instance key of a state directory: it cannot be read, or did not sign the trail."""
+    private = key_file(state_dir, instance)
+    try:
+        for partition in range(partitions):
+            if (found := replaced_key(state_dir, instance, partition)) is not None:
+                return found.error
+        if private.exists():
+            load_from(private, instance)
+    except KeyFileError as error:
+        return error
+    return None

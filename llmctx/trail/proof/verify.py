@@ -12,8 +12,7 @@ from llmctx.trail.log.leaf_schema import SAID, SETTLING, Fault, lost_range
 from llmctx.trail.proof.coverage import Coverage
 from llmctx.trail.proof.merkle import CompactRange
 from llmctx.trail.proof.receipt import HeldReceipts
-from llmctx.trail.proof.record_checks import check_evidence, check_form, not_read
-from llmctx.trail.proof.said import SaidCheck
+from llmctx.trail.proof.record_checks import SaidCheck, check_evidence, check_form, not_read
 from llmctx.trail.proof.writer import WriterKeys
 
 

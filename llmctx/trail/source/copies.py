@@ -15,7 +15,7 @@ from llmctx.trail.proof.erasure import Erasure
 from llmctx.trail.proof.receipt import make_receipt
 from llmctx.trail.source.archived import ArchiveRecords
 from llmctx.trail.source.exported import ExportRecords
-from llmctx.trail.source.source import Source, source_errors
+from llmctx.trail.source.source import CopiedRecords, Source, source_errors
 
 Copy = Export | Archive
 """An export or an archive."""
@@ -70,28 +70,14 @@ def newest_note(where: str, partition: int) -> str | None:
     return notes[-1] if notes else None
 
 
-class CopiedPart:
+class CopiedPart(CopiedRecords[Copy]):
     """One partition of a copy, with the proofs of its records, to be exported."""
-
-    def __init__(self, copy: Copy, part: Part) -> None:
-        self._copy = copy
-        self._part = part
-        self.partition = part.partition
-        """The partition."""
-
-    async def size(self) -> int:
-        """One more than the last index."""
-        return self._part.size
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records of a range, in order."""
         for entry in self._copy.entries(self._part, self._copy.lost(self._part)):
             if start <= entry.index and (stop is None or entry.index < stop):
                 yield entry
-
-    async def blob(self, digest: str) -> bytes | None:
-        """The blob with this digest, None if it is missing."""
-        return self._copy.blob(digest)
 
     def proven(self) -> Proven:
         """What the copy says proves its records.

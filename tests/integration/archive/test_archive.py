@@ -13,6 +13,7 @@ from tests.integration.archive.conftest import SIGNED_FIRST, settle
 from tests.integration.conftest import ByRules, hold, raise_tick, serving
 from tests.integration.program import Ended, Program, until
 from tests.integration.test_prove import SIZE, audit, sign, vkey
+from tests.integration.test_replaced_key import Swapped
 
 LOG, TICKS, BASE = "audit:{0}:log", "audit:{0}:ticks", "audit:{0}:base"
 ARCHIVED = "audit:{0}:archived"
@@ -139,12 +140,10 @@ async def test_what_is_cut_off_with_a_genuine_checkpoint_and_no_notice_is_notice
 async def test_a_running_worker_is_asked_to_trim(valkey: Redis, proven: Program) -> None:
     await hold(valkey, "AAPL", "MSFT")
     async with serving(valkey, proven.environment["LLMCTX_REDIS_URL"], proven.folder / "var", ByRules()) as running:
-        await raise_tick(valkey, "t6", "AAPL")
-        await running.until_settled("t6")
+        await running.decide(valkey, "t6", "AAPL")
         done = await archive(proven, "--keep", "2")
         assert [segment["trimmed"] for segment in done.lines] == [SIZE + 1 - 2]
-        await raise_tick(valkey, "t7", "MSFT")
-        await running.until_settled("t7")
+        await running.decide(valkey, "t7", "MSFT")
     assert await valkey.xlen("ticks:{0}") == 0
     await sign(valkey, proven.folder / "var")
     assert [each[0] for each in await everything(valkey, proven)] == list(range(SIZE + 3))
@@ -211,3 +210,20 @@ async def test_a_tick_that_waited_too_long_is_skipped(valkey: Redis, proven: Pro
     (skipped,) = [entry async for entry in Log(valkey).read(SIZE) if entry.record.get("tick") == "old"]
     assert skipped.record["kind"] == "skipped"
     assert skipped.record["verdict"]["reason"] == "too old: raised 1970-01-01T00:00:01.000Z"
+
+
+async def test_a_key_that_was_replaced_takes_nothing_archived_for_forged(valkey: Redis, proven: Program) -> None:
+    await hold(valkey, "AAPL", "MSFT")
+    await archive(proven, "--keep", "2")
+    before = await valkey.hgetall(BASE), await valkey.hgetall("audit:{0}:kept")
+    swapped = Swapped(proven.folder / "var")
+    swapped.swap()
+    url = proven.environment["LLMCTX_REDIS_URL"]
+    async with serving(valkey, url, proven.folder / "var", ByRules()) as running:
+        for tick in ("t1", "t6"):  # the first one is settled by an archived record
+            await raise_tick(valkey, tick, "AAPL")
+        await running.until_settled("t6")
+    assert (await valkey.hgetall(BASE), await valkey.hgetall("audit:{0}:kept")) == before
+    swapped.put_back()
+    ended = await proven("verify", "--json")
+    assert (ended.code, ended.document["fault"]) == (0, None)
