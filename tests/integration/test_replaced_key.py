@@ -133,7 +133,16 @@ async def test_no_key_is_made_where_one_has_signed(trail: TrailHome, tmp_path: P
     shutil.move(tmp_path / "keys", tmp_path / "elsewhere")
     with pytest.raises(KeyFileError, match="is gone, though it has signed this trail"):
         await serve_notary(trail.redis, trail.instance, tmp_path, asyncio.Event())
+    size = await Log(trail.redis).size()
+    with pytest.raises(KeyFileError, match="is gone, though it has signed this trail"):
+        async with Owner(trail):
+            pass
+    shutil.rmtree(tmp_path / "anchor")
+    with pytest.raises(KeyFileError, match="may not write to this trail"):
+        async with Owner(trail):
+            pass
     assert not key_file(tmp_path, trail.instance.id).exists()
+    assert await Log(trail.redis).size() == size
 
 
 async def test_a_public_key_that_was_replaced_costs_no_signature(trail: TrailHome, tmp_path: Path) -> None:
