@@ -959,7 +959,7 @@ class Partition:
         gaps = [span for span in spans if span > GAP_MS]
         backward = [span for span in spans if span < 0]
         return [
-            *([f"{len(gaps)} gaps between checkpoints, the longest of {max(gaps)} ms"] if gaps else []),
+            *([f"gaps between checkpoints: {len(gaps)}, the longest of {max(gaps)} ms"] if gaps else []),
             *(
                 [f"{len(backward)} checkpoints are older than the one before them: a clock was set back"]
                 if backward

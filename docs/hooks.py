@@ -6,7 +6,7 @@ import typer
 from typer.main import get_command
 
 from llmctx.cli.app import app
-from llmctx.cli.look.described_settings import described
+from llmctx.cli.look.schema import described
 
 _COMMANDS, _SETTINGS = "<!-- commands -->", "<!-- settings -->"
 

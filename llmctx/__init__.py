@@ -62,31 +62,11 @@ _HOMES = {
 }
 
 __all__ = [
-    "Client",
-    "Completion",
-    "Decision",
-    "DecisionConfig",
-    "EndpointClient",
-    "Entry",
-    "LlmctxError",
-    "Package",
-    "Pipeline",
-    "Prompt",
-    "ServeOptions",
-    "Snapshot",
-    "Tick",
-    "Verdict",
-    "__version__",
-    "build_package",
-    "load_template",
-    "open_client",
-    "open_home",
-    "open_pipeline",
-    "open_writer",
-    "read_snapshot",
-    "run_backtest",
+    "Client", "Completion", "Decision", "DecisionConfig", "EndpointClient", "Entry", "LlmctxError", "Package",
+    "Pipeline", "Prompt", "ServeOptions", "Snapshot", "Tick", "Verdict", "__version__", "build_package",
+    "load_template", "open_client", "open_home", "open_pipeline", "open_writer", "read_snapshot", "run_backtest",
     "serve",
-]
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

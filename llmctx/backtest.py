@@ -52,7 +52,7 @@ class BacktestResult:
         self.prompt = prompt
         """The prompt that decided, NAME/vN."""
         self.mandate = mandate
-        """The digest of the mandate that it was held to; empty without one."""
+        """The digest of the mandate that it was subject to; empty without one."""
         self.curve = EquityCurve()
         """Equity and exposure over time."""
         self.calls = 0
@@ -182,14 +182,13 @@ async def run_backtest(
 ) -> BacktestResult:
     """Let `config` trade a session; the server's data and the trail stay in `directory`.
 
-    `prices` are what models cost per million tokens; `on_bar` is called after each bar.
-
-    Raises EndpointError if the endpoint stops answering, ServerError if the server cannot start.
+    `prices` are the models' costs per million tokens; `on_bar` is called after each bar. Raises EndpointError if the
+    endpoint stops answering, ServerError if the server cannot start.
     """
     mandate = config.policy.mandate
     names = ", ".join(template.ref for template in config.prompts.templates)
     result = BacktestResult(names, "" if mandate is None else mandate.sha256, prices or {})
-    # Recorded data have the clock of their bars, whatever is set for live trails.
+    # Recorded data uses the clock of its bars, whatever is set for live trails.
     config = config._replace(rules=config.rules.model_copy(update={"clock": "bars"}))
 
     def add_bar(fed: FedBar) -> None:

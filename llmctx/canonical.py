@@ -21,7 +21,7 @@ MAX_SAFE_INTEGER = 2**53 - 1
 _MAX_DEPTH = 200
 _PAIR, _HALF = r"u[dD][89abAB]..\\u[dD][c-fC-F]..", "u[dD][89a-fA-F][0-9a-fA-F]{2}"
 _ESCAPE = re.compile(rf"\\(?:{_PAIR}|(?P<half>{_HALF})|.)", re.DOTALL)
-"""One escape of a JSON string; as `half` if it is one half of a surrogate pair."""
+"""One escape of a JSON string; in group `half` if it is half of a surrogate pair."""
 
 
 def dumps(value: Any) -> bytes:
@@ -138,7 +138,7 @@ def plain(value: Decimal) -> str:
 
 
 def trimmed(text: str) -> str:
-    """A decimal written as text, without trailing zeros; another text stays as it is."""
+    """A decimal given as text, without trailing zeros; other text stays as it is."""
     whole, point, part = text.partition(".")
     if not point or not part.isdecimal():
         return text

@@ -38,16 +38,16 @@ _PAGE = 200
 
 
 class Settled(NamedTuple):
-    """What became of a tick."""
+    """The result of a tick."""
 
     address: str
     """The record that settled it: INDEX, or P:INDEX if there are several partitions."""
     kind: str
     """decision, failed, skipped, unasked or dead_letter."""
     reason: str
-    """Why the verdict is what it is, or why the tick was skipped."""
+    """The reason for the verdict, or why the tick was skipped."""
     decision: values.Thesis | None
-    """What was published; None if there was no position to decide about."""
+    """The published decision; None if there was no position to decide about."""
 
 
 class Client:
@@ -70,7 +70,7 @@ class Client:
         return tick
 
     async def settled(self, tick: Tick, *, timeout_s: float = 90.0) -> Settled:
-        """Wait until a tick is settled and may be acted on, and return what became of it.
+        """Wait until a tick is settled and may be acted on, and return its result.
 
         Raises UnsettledError if that takes longer than `timeout_s`; the tick stays raised. Raises TrailError if the
         server does not answer.
@@ -80,7 +80,7 @@ class Client:
         while True:
             index = (await log.settled([tick.id]))[0]
             entry = None if index is None or index >= await log.durable() else await log.entry(index)
-            if entry is not None and tick.id in entry.ticks:  # the map alone says nothing: others may write to it
+            if entry is not None and tick.id in entry.ticks:  # the map alone proves nothing: others may write to it
                 decision = publication(entry, self._instance.partitions)
                 return Settled(
                     address=address(entry.index, entry.partition, self._instance.partitions),

@@ -84,7 +84,7 @@ def in_words(ms: int) -> str:
 
 
 def in_short(ms: int) -> str:
-    """The same without zeros at its end: 5 min, 2 h."""
+    """The same without trailing zeros: 5 min, 2 h."""
     return in_words(ms).removesuffix(" 0 s").removesuffix(" 0 min")
 
 

@@ -98,14 +98,14 @@ class LeaseError(TrailError):
 
 
 class RequestError(TrailError):
-    """The owner of a partition does not do what it was asked."""
+    """The owner of a partition did not do what was requested."""
 
 
 class UnsettledError(TrailError):
     """A tick was not settled in time; it stays raised."""
 
     def __init__(self, tick: str, timeout_s: float) -> None:
-        do = "It stays raised. See that `llmctx run` is at work: `llmctx status` shows owner and backlog."
+        do = "It stays raised. Check that `llmctx run` is running: `llmctx status` shows owner and backlog."
         super().__init__(f"The tick {tick} was not settled within {timeout_s:g} s.", do)
 
 
@@ -173,14 +173,14 @@ class UnreadableRecordError(LlmctxError):
 
 
 class RecordFormError(UnreadableRecordError):
-    """A record has not the form that readers require."""
+    """A record lacks the form that readers require."""
 
     def __init__(self, expected: str, found: str) -> None:
         super().__init__(f"A record must have {expected}, not {found}.", "Report this as a defect.")
 
 
 class RecordSizeError(UnreadableRecordError):
-    """A record is larger than readers unpack."""
+    """A record is larger than readers can unpack."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(
@@ -230,7 +230,7 @@ class ArchiveError(TrailError):
 
 
 class AddressError(TrailError):
-    """A text that is not the address of a record, or names one that does not exist."""
+    """A text is not the address of a record, or names one that does not exist."""
 
     exit_code = 2
 
@@ -296,4 +296,4 @@ class BudgetError(LlmctxError):
 
 
 class ConsoleError(LlmctxError):
-    """The console may not be opened as asked, or cannot be served."""
+    """The console cannot be opened or served as requested."""

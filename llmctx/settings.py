@@ -53,7 +53,7 @@ from llmctx.trail.archive.retention import Retention
 
 Name = Annotated[str, Field(min_length=1, max_length=MAX_BY_CHARS)]
 Role = Literal["owner", "operator", "approver"]
-"""owner answers for the strategy, operator for the service; approver may approve and override."""
+"""The roles: owner answers for the strategy, operator for the service; approver may approve and override."""
 
 
 def _known_sections(limits: dict[str, int]) -> dict[str, int]:
@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     state_dir: Path = Path("var")
     """The directory of the instance file, spool, anchors and keys."""
     archive: str | None = Field(None, max_length=MAX_PLACE_CHARS)
-    """Where the records are that were archived from this trail: a folder, or s3://, gs:// or az:// with a bucket."""
+    """Where this trail's archived records are: a folder, or s3://, gs:// or az:// with a bucket."""
     llm: LLMSettings = LLMSettings()
     """The endpoint."""
     log_format: Literal["text", "json"] = "text"
@@ -89,23 +89,23 @@ class Settings(BaseSettings):
     console: ConsoleSettings = ConsoleSettings()
     """The proxy in front of the console."""
     maintenance: Schedule = Schedule()
-    """What `llmctx maintenance` does, and how often."""
+    """The steps of `llmctx maintenance`, and how often each runs."""
     retention: Retention = Retention()
-    """How long what is archived is kept."""
+    """How long archived evidence is kept."""
     prompt: str = "position"
-    """The prompt to ask with: NAME for its newest version, or NAME/vN."""
+    """The prompt: NAME for its newest version, or NAME/vN."""
     prompt_by_symbol: dict[str, str] = Field({}, max_length=MAX_PROMPTS)
-    """The prompts of some symbols, by patterns such as BTC*; the first pattern that matches holds."""
+    """Prompts for some symbols, by patterns such as BTC*; the first matching pattern wins."""
     prompts: Path = Field(default_factory=lambda: asset("prompts"))
     """The folder of prompts."""
     signal_types: tuple[str, ...] = SIGNAL_TYPES
     """The signal types to read."""
     max_age_s: Annotated[dict[str, Annotated[int, Field(ge=0)]], AfterValidator(_known_sections)] = {}
-    """Seconds after which a section is stale; sections that are left out keep the default."""
+    """Seconds after which a section is stale; sections not listed keep the default."""
     sections: dict[str, SectionRule] = {}
-    """Where sections are read from, if not from the schema's keys, and sections of one's own (docs/sections.md)."""
+    """Where sections are read from, if not from the schema's keys, and custom sections (docs/sections.md)."""
     clock: Literal["auto", "server", "bars"] = "auto"
-    """The clock of the trail: the server's, that of recorded bars, or as the first decision shows."""
+    """The clock of the trail: the server's, that of recorded bars, or whichever the first decision shows."""
     confidence_floor: Setting = Field(Decimal("0.5"), ge=0, le=1)
     """An action with less confidence than this becomes a hold."""
     grounding: OnUngrounded = "flag"
@@ -115,27 +115,28 @@ class Settings(BaseSettings):
     unconfirmed_stop: UnconfirmedStop = "hold"
     """What happens if an implausible price reaches a stop: hold until the price is confirmed, or exit."""
     stale_stop_factor: int = Field(10, ge=1, le=10**6)
-    """A stop is obeyed on a stale price up to so many times the price's limit."""
+    """How many times its limit a price may be old and still trigger a stop."""
     mandate: Annotated[Mandate, BeforeValidator(over_prudent)] = Mandate()
-    """The limits of what is done: those of every symbol by name; `groups`, `symbols` and `shorts` with their own."""
+    """The limits on actions: those of every symbol by name, and exceptions in `groups`, `symbols` and `shorts`."""
     require_approval: ApprovalRule = ApprovalRule()
-    """What a person must approve before it is done, by action and worth: add, reduce, adjust_stops; and expires_s."""
+    """What a person must approve first, by action and value: add, reduce, adjust_stops; and expires_s."""
     people: dict[Name, tuple[Role, ...]] = Field({}, max_length=MAX_PEOPLE)
-    """Names and their roles. With any name here, only those with the role approver may approve and override."""
+    """Names and their roles. If any name is listed, only those with the role approver may approve and override."""
     daily_budget: DailyBudget | None = None
-    """What all workers of the server may use a day of calls, tokens and money: in all, per symbol and per prompt."""
+    """The daily limits of calls, tokens and money of all workers of the server: in all, per symbol and per prompt."""
     memory: MemoryLength = "off"
-    """How much packages tell of how the position began, earlier decisions and closed positions: off, short or long."""
+    """How much packages say about the position's opening, earlier decisions and closed positions: off, short or long.
+    """
     timeframes: tuple[Literal["1m", "5m", "15m", "1h", "4h", "1d"], ...] = ()
-    """The lengths of bars whose indicators `feed` writes, and packages show as one more section."""
+    """The bar lengths whose indicators `feed` writes and packages show in an extra section."""
     timeframe_series: int = Field(0, ge=0, le=30)
-    """How many of the last closes, RSI and MACD values each of them has."""
+    """How many of the last closes, RSI and MACD values the section shows for each."""
     portfolio: Literal["off", "key", "positions"] = "off"
     """Where the portfolio section comes from: portfolio:current, or the positions of `portfolio_symbols`."""
     portfolio_symbols: tuple[str, ...] = ()
-    """The symbols whose positions make the portfolio."""
+    """The symbols whose positions form the portfolio."""
     trigger: TriggerPolicy | None = None
-    """What makes a tick worth a call; unset, the model is asked on every tick."""
+    """What makes a tick worth a call; by default the model is asked on every tick."""
     prices: dict[str, Price] = {}
     """Price per million tokens by model, as {"MODEL": {"input": 0.4, "cached": 0.1, "output": 1.6}}."""
     concurrency: int = Field(32, ge=1)
@@ -143,10 +144,12 @@ class Settings(BaseSettings):
     partitions: int = Field(1, ge=1, le=1024)
     """How many partitions a new trail gets; they cannot be changed later."""
     ticks_kept_d: int = Field(30, ge=1, le=3650)
-    """For how many days the ticks of archived records stay known; a tick that waited longer is skipped. The same for
-    every worker of a trail."""
+    """For how many days the ticks of archived records stay known; a tick that waited longer is skipped.
+
+    It must be the same for every worker of a trail.
+    """
     replicas: int = Field(0, ge=0, le=16)
-    """How many replicas of the server must have a record before it is published; 0 waits for none."""
+    """How many replicas of the server must have a record before it is published; 0 for none."""
 
     @model_validator(mode="after")
     def _somebody_may_approve(self) -> Self:
@@ -228,7 +231,7 @@ def load_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        problem = max(error.errors(), key=lambda one: len(one["loc"]))  # of a union the branch that fits best
+        problem = max(error.errors(), key=lambda one: len(one["loc"]))  # for a union, the branch that fits best
         place = [str(part) for part in problem["loc"] if part != ProfileSettings.__name__]
         name, variable = ".".join(place), f"LLMCTX_{'__'.join(place).upper()}"
         if problem["type"] == "extra_forbidden":

@@ -93,12 +93,7 @@ class Auditor:
             yield from _judge_levels(verdict, position)
 
     def _judge_add(
-        self,
-        record: dict[str, Any],
-        sections: dict[str, Any],
-        position: Position,
-        quantity: Decimal,
-        opened: Decimal,
+        self, record: dict[str, Any], sections: dict[str, Any], position: Position, quantity: Decimal, opened: Decimal
     ) -> Iterator[str]:
         held, portfolio = position.quantity + quantity, sections["portfolio"]
         if held > 2 * opened:

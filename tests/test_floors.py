@@ -10,23 +10,8 @@ from .conftest import ROOT
 
 FLOORS: tuple[tuple[str, ...], ...] = (
     (
-        "errors",
-        "clock",
-        "canonical",
-        "numerals",
-        "harmless",
-        "assets",
-        "version",
-        "rules",
-        "bounded_cache",
-        "limits",
-        "private_files",
-        "toml_file",
-        "connection",
-        "tasks",
-        "functions",
-        "killpoint",
-        "log_context",
+        "errors", "clock", "canonical", "numerals", "harmless", "assets", "version", "rules", "bounded_cache",
+        "limits", "private_files", "toml_file", "connection", "tasks", "functions", "killpoint", "log_context",
         "visible",
     ),
     ("schema", "trail"),
@@ -43,26 +28,13 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("ops",),
     ("backtest", "console", "testing", "client"),
     ("settings", "environment", "cli", "__main__"),
-)
+)  # fmt: skip
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
 # Rooms of one file that others on their own floor may import.
 SHARED_ON_THEIR_FLOOR = {
-    "tasks",
-    "errors",
-    "clock",
-    "canonical",
-    "version",
-    "functions",
-    "killpoint",
-    "settings",
-    "environment",
-    "toml_file",
-    "cli",
-    "bounded_cache",
-    "limits",
-    "symbols",
-    "client",
-}
+    "tasks", "errors", "clock", "canonical", "version", "functions", "killpoint", "settings", "environment",
+    "toml_file", "cli", "bounded_cache", "limits", "symbols", "client",
+}  # fmt: skip
 PACKAGE = ROOT / "llmctx"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 HOUSE = [path for path in SOURCES if path != PACKAGE / "__init__.py"]

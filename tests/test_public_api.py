@@ -13,30 +13,10 @@ NAMES = [name for name in llmctx.__all__ if not name.startswith("__")]
 
 def test_the_public_names_are_these() -> None:
     assert NAMES == [
-        "Client",
-        "Completion",
-        "Decision",
-        "DecisionConfig",
-        "EndpointClient",
-        "Entry",
-        "LlmctxError",
-        "Package",
-        "Pipeline",
-        "Prompt",
-        "ServeOptions",
-        "Snapshot",
-        "Tick",
-        "Verdict",
-        "build_package",
-        "load_template",
-        "open_client",
-        "open_home",
-        "open_pipeline",
-        "open_writer",
-        "read_snapshot",
-        "run_backtest",
-        "serve",
-    ]
+        "Client", "Completion", "Decision", "DecisionConfig", "EndpointClient", "Entry", "LlmctxError", "Package",
+        "Pipeline", "Prompt", "ServeOptions", "Snapshot", "Tick", "Verdict", "build_package", "load_template",
+        "open_client", "open_home", "open_pipeline", "open_writer", "read_snapshot", "run_backtest", "serve",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,7 +12,7 @@ from llmctx.cli.commands import COMMANDS, TASKS
 from llmctx.version import VERSION
 
 UsageError: Any = typer.BadParameter.__base__
-"""What a misused command line raises. Typer carries its own copy of click and does not export this class."""
+"""The error of a misused command line. Typer carries its own copy of click and does not export this class."""
 
 _COMPLETION: Any = import_module("typer.core").CompletionItem
 _PLACEHOLDERS = {Path: "PATH", float: "N", str: "TEXT", int: "N"}
@@ -23,7 +23,7 @@ _PLACEHOLDER_OF = {
     "exchange": "CODE", "horizon": "MINUTES", "mode": "MODE", "cost_bps": "N", "vix": "N", "speed": "N", "lot": "N",
     "min_notional": "N", "move_pct": "N", "near_level_pct": "N", "budget_cost": "N", "key": "VKEY",
 }  # fmt: skip
-"""What stands for an option's value in --help, by the name of the parameter; for others its type decides."""
+"""The placeholder of an option's value in --help, by parameter name; otherwise its type decides."""
 _MODULES = {command.name: command.module for command in COMMANDS}
 
 
@@ -54,7 +54,7 @@ def _range_in_words(parameter: Any) -> str | None:
 
 class _Group(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
-        # names alone: get_command imports the one that is asked for
+        # only names: get_command imports the requested one
         super().__init__(**attributes | {"commands": dict.fromkeys(_MODULES)})
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  the signature is typer's
@@ -69,13 +69,13 @@ class _Group(TyperGroup):
         return command
 
     def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
-        """Complete a command's name from the table alone, or an option of the program."""
+        """Complete a command's name from the table, without imports, or an option of the program."""
         found = [command for command in COMMANDS if command.name.startswith(incomplete)]
         options = super(TyperGroup, self).shell_complete(ctx, incomplete)
         return [*(_COMPLETION(command.name, help=command.summary) for command in found), *options]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  the signature is typer's
-        """Write the summaries, grouped by task, from the table alone."""
+        """Write the summaries, grouped by task, from the table, without imports."""
         width = max(map(len, _MODULES))  # the same in every section
         for task, heading in TASKS.items():
             rows = [(f"{command.name:<{width}}", command.summary) for command in COMMANDS if command.task == task]

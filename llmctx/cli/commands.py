@@ -7,9 +7,9 @@ class Command(NamedTuple):
     """One command: the function `name` in the module `llmctx.cli.TASK.NAME`."""
 
     name: str
-    """What one types."""
+    """The name typed on the command line."""
     task: str
-    """The folder it lives in, and the heading it stands under."""
+    """Its folder, which is also its heading in the help."""
     summary: str
     """One line for `llmctx --help`: the first line of the command's docstring."""
 
@@ -71,7 +71,7 @@ COMMANDS = (
     Command("notary", "operate", "Run the notary alone, which signs what is recorded."),
     Command("join", "operate", "Let a second state directory write to a trail."),
     Command("archive", "operate", "Move old records out of Redis into an archive."),
-    Command("erase", "operate", "Erase archived evidence whose time is over."),
+    Command("erase", "operate", "Erase archived evidence whose retention has ended."),
     Command("hold", "operate", "Keep archived evidence from erasure, or list the holds."),
     Command("backup", "operate", "Back up server and state directory, and prove the copy."),
     Command("restore", "operate", "Restore a backup into a server, and refill what came later."),

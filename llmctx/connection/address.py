@@ -89,7 +89,7 @@ def without_password(url: str) -> str:
 
 
 def secrets_in(url: str) -> list[str]:
-    """The passwords in an address of any kind, as they stand there."""
+    """The passwords in an address of any kind, as written."""
     user = re.search("://[^/?#@:]*:([^/?#@]+)@", url)
     options = re.findall("(?<=password=)[^&#]+", url)
     return [*options, *([] if user is None else [user[1]])]
@@ -99,7 +99,7 @@ class Watched(NamedTuple):
     """An address with sentinels, in its parts."""
 
     sentinels: tuple[Place, ...]
-    """Where they listen."""
+    """The addresses of the sentinels."""
     service: str
     """The name of the primary and its replicas."""
     options: dict[str, str]
@@ -107,12 +107,12 @@ class Watched(NamedTuple):
     scheme: str
     """redis or rediss."""
     user: str
-    """User and password for the servers, as they stand before the host."""
+    """User and password for the servers, as written before the host."""
     rest: str
-    """Database and options, as they stand behind the port."""
+    """Database and options, as written after the port."""
 
     def server_url(self, place: Place) -> str:
-        """The address of the server at a place."""
+        """The address of the server at a host and port."""
         host = f"[{place.host}]" if ":" in place.host else place.host
         return f"{self.scheme}://{self.user}{host}:{place.port}{self.rest}"
 

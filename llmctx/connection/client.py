@@ -59,7 +59,7 @@ class RedisClient(Redis):
         """Send a command and return its reply; raises what redis-py raises."""
         try:
             return await self._send(args, options)
-        except ReadOnlyError:  # connections to a demoted primary would stay read-only for good; nothing was written
+        except ReadOnlyError:  # connections to a demoted primary would stay read-only forever; nothing was written
             await self.connection_pool.disconnect(inuse_connections=False)
             return await self._send(args, options)
 
@@ -129,9 +129,8 @@ def connect(url: str, *, retries: int = 3) -> RedisClient:
 
 
 def database_of(url: str) -> int:
-    """The number of the database that an address names; it is not connected to.
-
-    Raises ServerError if the URL names no server.
+    """The number of the database that an address names, without connecting. Raises ServerError if the URL names no
+    server.
     """
     return int(connect(url).connection_pool.connection_kwargs.get("db", 0))
 
@@ -171,7 +170,7 @@ async def primary_url(url: str) -> str:
 
 
 def _finder(watched: Watched) -> PrimaryFinder:
-    """Asks the sentinels, over TLS if the servers are spoken to over TLS."""
+    """Asks the sentinels, over TLS if the servers use TLS."""
     of_server = parse_url(watched.server_url(watched.sentinels[0]))
     tls = {name: value for name, value in of_server.items() if name.startswith("ssl_")}
     tls |= {"ssl": True} if watched.scheme == "rediss" else {}

@@ -1,4 +1,4 @@
-"""What to do about a server that refuses, or does not answer, by its own words."""
+"""What to do about a server that refuses or does not answer, judging by its own words."""
 
 from redis.exceptions import NoPermissionError
 

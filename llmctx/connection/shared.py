@@ -15,7 +15,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, ResponseError, TimeoutError  # noqa: A004
 
 MAX_BATCH = 500
-"""How many commands go out in one write at most."""
+"""The most commands that go out in one write."""
 
 _CONNECT_S = 10.0
 _CLOSED = "the connection was closed"
@@ -100,7 +100,7 @@ class SharedConnection:
                 else:
                     if not reply.done():
                         reply.set_result(answer)
-        if demoted:  # a replica stays read-only: connect anew, to whoever is the primary now
+        if demoted:  # a replica stays read-only: reconnect, to the current primary
             await connection.disconnect(nowait=True)
 
     async def _break(self, calls: list[_Call], kind: type[RedisError], why: str) -> None:

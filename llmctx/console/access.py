@@ -1,4 +1,4 @@
-"""Who may use the console: its token, the proxy that names people, and the addresses under which it may be asked."""
+"""Who may use the console: its token, the proxy that names people, and the addresses that it answers to."""
 
 import hmac
 import ipaddress
@@ -16,7 +16,7 @@ _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Proxy(NamedTuple):
-    """A proxy that signs people in, and names in a header who asks."""
+    """A proxy that signs people in, and names the person in a header."""
 
     networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     """The addresses from which it connects; the header of anybody else is ignored."""
@@ -42,13 +42,13 @@ class Bind(NamedTuple):
     port: int = 0
     """The port; 0 takes a free one."""
     write: bool = False
-    """Whether requests may change anything; they need the token."""
+    """Whether requests may change anything; they then need the token."""
     certificate: Path | None = None
     """The certificate chain for TLS, as PEM."""
     key: Path | None = None
     """Its private key, as PEM."""
     names: tuple[str, ...] = ()
-    """Further host names under which it may be asked."""
+    """Other host names that it answers to."""
     proxy: Proxy | None = None
     """The proxy in front of it; None without one."""
 
@@ -69,7 +69,7 @@ class Bind(NamedTuple):
 
 
 class Door(NamedTuple):
-    """What a request must be to come in."""
+    """What a request must satisfy."""
 
     origins: frozenset[str]
     """The origins of the console itself; Host and Origin must name one. Empty if only the proxy may ask."""
@@ -80,7 +80,7 @@ class Door(NamedTuple):
     writes: bool
     """Whether requests may change anything."""
     proxy: Proxy | None = None
-    """The proxy that names who asks; None without one."""
+    """The proxy that names people; None without one."""
 
     def accepts(self, token: str) -> bool:
         """Whether this is the token."""
@@ -89,7 +89,7 @@ class Door(NamedTuple):
 
 
 def door_of(bind: Bind, port: int, state_dir: Path) -> Door:
-    """The door of a console that listens on a port.
+    """The access rules of a console that listens on a port.
 
     Raises ConsoleError if it may not be opened: beyond this machine, and for writing, it needs a token or a proxy, and
     beyond this machine TLS as well unless only the proxy may connect.
@@ -110,7 +110,7 @@ def door_of(bind: Bind, port: int, state_dir: Path) -> Door:
 
 
 def _own_hosts(bind: Bind, port: int) -> frozenset[str]:
-    """The hosts, with their ports, under which the console itself may be asked."""
+    """The hosts, with their ports, that the console itself answers to."""
     literal = f"[{bind.host}]" if ":" in bind.host else bind.host
     names = (*(_LOOPBACK_NAMES if bind.is_loopback else (literal,)), *bind.names)
     default = {"http": 80, "https": 443}[bind.scheme]

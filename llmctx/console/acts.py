@@ -1,4 +1,4 @@
-"""What people and programs change through the console, by the same functions as the command line."""
+"""The changes that people and programs make through the console, by the same functions as the command line."""
 
 import uuid
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from llmctx.worker.ticks import raise_tick
 
 
 def check_person(user: str, by: str | None, people: Mapping[str, tuple[str, ...]]) -> None:
-    """Check who acts; `user` is whom the proxy names, empty without one, and `by` the name that is given.
+    """Check who acts; `user` is the name from the proxy, empty without one, and `by` the given name.
 
     Raises ConsoleError if the two differ, or if the settings name people and the proxy's person is not among them.
     """
@@ -60,7 +60,7 @@ async def control(live: Live, wanted: HaltRequest) -> HaltAnswer:
 
 
 async def state(live: Live, wanted: ApprovalRequest | AnnotationRequest) -> RecordedAnswer:
-    """Have what a person says of a record recorded.
+    """Have a person's statement about a record recorded.
 
     Raises AddressError for a malformed address, and as `llmctx.worker.saying.say` does.
     """

@@ -1,4 +1,4 @@
-"""What the API answers: from what was read to the models of its document."""
+"""The API's answers: from the values read to the models of its document."""
 
 import json
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ def record_text(entry: Entry, where: str) -> str:
 
 
 def detail_of(entry: Entry, partitions: int, said: Iterable[Entry]) -> RecordDetail:
-    """A record with its evidence, and what was said of it."""
+    """A record with its evidence, and the statements about it."""
     leaf, pieces = entry.kept
     return RecordDetail(
         address=address(entry.index, entry.partition, partitions),

@@ -44,7 +44,7 @@ class RecordDetail(Answer):
     pieces: dict[str, str | dict[str, str]]
     """The evidence: piece name to text, or {"base64": ...}."""
     said: list[dict[str, Any]]
-    """The records of what became of it: effects, and what people said, each with its index."""
+    """The records about it: effects, and people's statements, each with its index."""
 
 
 class ReceiptAnswer(Answer):
@@ -100,7 +100,7 @@ class PositionAnswer(Answer):
 
 
 class PositionList(Answer):
-    """Every open position, those that need a look first."""
+    """Every open position, those that need attention first."""
 
     positions: list[PositionAnswer]
     """The positions."""
@@ -135,7 +135,7 @@ class WaitingList(Answer):
 
 
 class StatusAnswer(Answer):
-    """How the trail stands."""
+    """The state of the trail."""
 
     positions: int
     """Open positions."""

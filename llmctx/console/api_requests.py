@@ -1,4 +1,4 @@
-"""What the API is asked to change, and what it answers to that."""
+"""The changes that the API accepts, and its answers to them."""
 
 from typing import Literal, Self
 
@@ -29,7 +29,7 @@ class TickAnswer(Answer):
 
 
 class EffectAnswer(Answer):
-    """An effect that was taken; `llmctx run` records it once by its id."""
+    """An accepted effect; `llmctx run` records it once by its id."""
 
     id: str
     """Its id."""
@@ -79,7 +79,7 @@ class ApprovalRequest(Answer):
 
 
 class AnnotationRequest(Answer):
-    """What a person notes of a record."""
+    """A person's note about a record."""
 
     address: str
     """The address of the record."""
@@ -90,7 +90,7 @@ class AnnotationRequest(Answer):
 
 
 class RecordedAnswer(Answer):
-    """What was recorded."""
+    """The recorded statement."""
 
     address: str
     """The address of its record."""

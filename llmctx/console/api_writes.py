@@ -1,4 +1,4 @@
-"""The operations of the API that change something; the guard has checked who asks."""
+"""The operations of the API that change something; the guard has already checked the sender."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from llmctx.errors import ConsoleError
 from llmctx.schema.values import Effect
 
 ACCEPTED = 202
-"""The status of an answer to what was taken, and is done by others."""
+"""The status of a request that was accepted, and is carried out elsewhere."""
 Read = TypeVar("Read", bound=BaseModel)
 
 
@@ -26,7 +26,7 @@ class Writes:
         self._subject = subject
 
     async def _read(self, model: type[Read], request: Request) -> tuple[Live, Read]:
-        """The live system and what is wanted of it, from somebody who may."""
+        """The live system and the request, from somebody who is allowed to make it."""
         live = self._subject.require_live()
         wanted = read_request(model, await request.body())
         check_person(request.scope["user"], getattr(wanted, "by", None), live.people)
@@ -38,7 +38,7 @@ class Writes:
         return _json(await ask_for(live, wanted, "api"))
 
     async def effect(self, request: Request) -> Response:
-        """Report what became of a decision."""
+        """Report an effect of a decision."""
         live, effect = await self._read(Effect, request)
         await Client(live.redis, live.instance).report_effect(effect)
         return _json(EffectAnswer(id=effect.id))
@@ -54,7 +54,7 @@ class Writes:
         return _json(await state(live, wanted))
 
     async def annotation(self, request: Request) -> Response:
-        """Have a note of a record recorded."""
+        """Have a note about a record recorded."""
         live, wanted = await self._read(AnnotationRequest, request)
         return _json(await state(live, wanted))
 

@@ -26,7 +26,7 @@ from llmctx.replay.page import STYLE
 from llmctx.schema.symbol import check_symbol
 
 _SERVED = {path.name: path for path in STATIC.iterdir()} | {"comparison.css": STYLE}
-"""What stands under /static, by name: these files alone."""
+"""The files under /static, by name."""
 _KEPT = "public, max-age=86400"
 _PING_S = 15
 _GZIP_BYTES = 1000
@@ -54,7 +54,7 @@ class Console:
         """The application."""
 
     async def warm_up(self) -> None:
-        """Compile the templates and measure the newest answers, so that no first reader has to wait for that."""
+        """Compile the templates and measure the newest answers, so that the first reader need not wait for that."""
         compile_templates()
         with contextlib.suppress(LlmctxError, RedisError):  # whoever opens the page is told
             await self._readers.quality.read({})

@@ -1,4 +1,4 @@
-"""What waits for a person: decisions that are done only once somebody approves them, until they expire."""
+"""Decisions that wait for a person: they are done only once somebody approves them, until they expire."""
 
 from typing import Any, NamedTuple
 
@@ -41,14 +41,17 @@ class Waiting(NamedTuple):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """It as the API lists it."""
+        """Its form in the API."""
         levels = {name: self.levels.get(name) for name in _LEVELS}
         about = {"address": self.brief.address, "symbol": self.brief.symbol, "action": self.action}
         return about | levels | {"expires_at_ms": self.expires_ms, "reason": self.brief.reason}
 
 
 class WaitingReader:
-    """Reads what waits in one live system. Each record is read once; what may wait is remembered until it expires."""
+    """Reads the waiting decisions of one live system.
+
+    Each record is read once; those that may wait are remembered until they expire.
+    """
 
     def __init__(self, live: Live) -> None:
         self._live = live

@@ -32,7 +32,7 @@ _SERVED = Served(
 )  # fmt: skip
 
 
-class ResultsFile(NamedTuple):
+class ListedResults(NamedTuple):
     """One file of results."""
 
     name: str
@@ -56,7 +56,7 @@ class OtherAnswer(NamedTuple):
     """The reasoning."""
 
 
-def comparisons_in(folder: Path | None) -> list[ResultsFile]:
+def comparisons_in(folder: Path | None) -> list[ListedResults]:
     """The files of results in a folder, the newest first."""
     found = []
     for path in sorted(folder.glob("*.jsonl")) if folder is not None and folder.is_dir() else ():
@@ -64,7 +64,7 @@ def comparisons_in(folder: Path | None) -> list[ResultsFile]:
             if not RESULTS.matches(file.read(_HEAD_BYTES)):
                 continue
         about = path.stat()
-        found.append(ResultsFile(path.name, about.st_size, int(about.st_mtime * 1000)))
+        found.append(ListedResults(path.name, about.st_size, int(about.st_mtime * 1000)))
     return sorted(found, key=lambda file: -file.changed_ms)
 
 

@@ -1,4 +1,4 @@
-"""The desk: every open position as it stands now, with the last decision on it, and what needs a look."""
+"""The desk: every open position as it stands now, with its last decision and whatever needs attention."""
 
 from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
@@ -41,18 +41,18 @@ _QUIET = ("signals.entry", "signals.exit", "sentiment", "watchlist", "thesis")
 
 
 class PositionRow(NamedTuple):
-    """An open position in a row."""
+    """One row: an open position."""
 
     symbol: str
     """Its symbol."""
     package: Package | None
-    """What is known of it now; None if it could not be read."""
+    """Its current package; None if it could not be read."""
     gaps: tuple[str, ...]
     """Sections that are stale, missing or invalid, with their status."""
     closes: tuple[Decimal, ...]
     """The last closing prices, oldest first."""
     last: Brief | None
-    """The newest record of it."""
+    """Its newest record."""
     answered: bool = False
     """Whether a person has approved or overridden that record."""
 
@@ -88,12 +88,12 @@ class PositionRow(NamedTuple):
 
     @property
     def needs_a_look(self) -> bool:
-        """Whether something about it asks for a person."""
+        """Whether something about it needs a person's attention."""
         return bool(self.unconfirmed or self.waits or self.gaps or self.position is None)
 
     @property
     def between(self) -> float | None:
-        """Where the price stands between stop (0) and target (1); None if one of them is not set."""
+        """Where the price is between stop (0) and target (1); None if one of them is not set."""
         held, price = self.position, self.price
         if held is None or price is None or held.stop_loss is None or held.take_profit is None:
             return None
@@ -107,7 +107,7 @@ class Desk(NamedTuple):
     head: StatusAnswer
     """Its head."""
     rows: Sequence[PositionRow]
-    """The positions, those that need a look first."""
+    """The positions, those that need attention first."""
     feed: Sequence[Brief]
     """The newest records, newest first."""
 
@@ -142,9 +142,8 @@ async def _held(live: Live) -> AsyncIterator[str]:
 
 
 async def read_position(live: Live, symbol: str) -> Package:
-    """What is known of a symbol now, without what the trail says of it before.
-
-    Raises SnapshotError if the server does not answer.
+    """The current package of a symbol, without what the trail said about it before. Raises SnapshotError if the server
+    does not answer.
     """
     return build_package(await read_snapshot(live.redis, symbol, live.partition_of(symbol), live.rules))
 
@@ -182,10 +181,7 @@ async def _last_record(source: Source, partition: int, symbol: str) -> tuple[Bri
 
 
 async def read_status(live: Live) -> StatusAnswer:
-    """How the trail stands.
-
-    Raises ServerError or TrailError if the server does not answer.
-    """
+    """The state of the trail. Raises ServerError or TrailError if the server does not answer."""
     try:
         return await _head(live, len([symbol async for symbol in _held(live)]))
     except RedisError as error:

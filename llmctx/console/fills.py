@@ -1,4 +1,4 @@
-"""What was traded: by the effects in the trail, or where there are none by the paper broker's book."""
+"""What was traded, according to the effects in the trail or, if there are none, the paper broker's book."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -23,7 +23,7 @@ class Fill(NamedTuple):
     quantity: Decimal
     """Shares."""
     price: Decimal
-    """Price of a share."""
+    """Price per share."""
 
 
 def recorded_fills(entries: Sequence[Entry]) -> list[Fill]:
@@ -35,7 +35,7 @@ def recorded_fills(entries: Sequence[Entry]) -> list[Fill]:
             quantity, price = Decimal(effect["quantity"]), Decimal(effect["price"])
             fills.append(Fill(entry.record["as_of_ms"], effect["side"], quantity, price))
         except (KeyError, TypeError, ArithmeticError):
-            continue  # no fill, or not written by this program
+            continue  # not a fill, or not written by this program
     return fills
 
 

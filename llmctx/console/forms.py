@@ -20,7 +20,7 @@ class Forms:
         self._subject = subject
 
     async def _read(self, request: Request) -> tuple[Live, Mapping[str, str]]:
-        """The live system, and the fields that are filled in, with the name of whoever acts."""
+        """The live system and the submitted fields, with the name of whoever acts."""
         live = self._subject.require_live()
         fields = {name: text.strip() for name, text in form_in(await request.body()).items() if text.strip()}
         user = request.scope["user"]

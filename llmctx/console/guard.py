@@ -41,7 +41,7 @@ _MAX_BODY_BYTES = 64 * 1024
 
 
 class Caller(NamedTuple):
-    """Who sends a request."""
+    """The sender of a request."""
 
     client: str
     """The address from which it comes, and behind the proxy the name as well."""
@@ -54,7 +54,7 @@ class Caller(NamedTuple):
 
     @property
     def who(self) -> str:
-        """What the form key is made for; empty if nobody is known."""
+        """The text that the form key is derived from; empty if nobody is signed in."""
         return f"session {self.session}" if self.session else f"user {self.user}" if self.user else ""
 
 
@@ -93,7 +93,7 @@ class Guard:
         answer = self._refuse(request, caller)
         if answer is None and request.method not in _GETS:
             body = await request.body()
-            receive = _once(body, receive)  # what is behind the guard reads it again
+            receive = _once(body, receive)  # the application behind the guard reads it again
             signs_in = request.url.path == "/sign-in"
             answer = self._sign_in(body, caller) if signs_in else self._unless_known(request, caller, body)
         await (answer or self._app)(scope, receive, send_guarded)
@@ -104,14 +104,14 @@ class Guard:
         proxied = proxy is not None and proxy.sends(address, request.headers.get("host", "").lower())
         if proxy is not None and proxied:
             names = [name.strip() for name in request.headers.getlist(proxy.header)]
-            # Two names: one of them may be what the browser sent.
+            # There are two names, and one of them may come from the browser.
             user = names[0] if len(names) == 1 and names[0].isprintable() and len(names[0]) <= MAX_BY_CHARS else ""
         session = request.cookies.get(self._cookie(proxied=proxied), "")
         held = session if self._sessions.holds(session) else ""
         return Caller(f"{address} {user}", proxied, user, held)
 
     def _refuse(self, request: Request, caller: Caller) -> Response | None:
-        """Refuse what no page takes, before its body is read; None if the request may go on."""
+        """Refuse requests that no page accepts, before their body is read; None if the request may go on."""
         if not self._is_own(request, caller):
             return _refusal(
                 403, "This address is not the console's.", "Open the address that `llmctx console` printed."
@@ -133,7 +133,7 @@ class Guard:
         return None if self._door.writes else _refusal(403, "This console is read-only.", "Start it with --write.")
 
     def _unless_known(self, request: Request, caller: Caller, body: bytes | None) -> Response | None:
-        """Refuse whoever is not known; `body` is that of a request that changes something."""
+        """Refuse unknown senders; `body` is that of a request that changes something."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._door.accepts(token):
             return None

@@ -1,4 +1,4 @@
-"""The headlines about a symbol: those that its records knew, and those of now."""
+"""The headlines about a symbol: those in its records, and current ones."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -10,11 +10,11 @@ from llmctx.schema.values import News, Sentiment
 from llmctx.trail.log.entry import Entry
 
 MAX_HEADLINES = 30
-"""How many are shown, the newest."""
+"""How many are shown, the newest first."""
 
 
 class Headline(NamedTuple):
-    """A headline, in the words of a stranger."""
+    """A headline, written by a stranger."""
 
     at_ms: int
     """When it was published."""
@@ -25,7 +25,7 @@ class Headline(NamedTuple):
 
 
 def headlines_of(entries: Iterable[Entry], package: Package | None) -> list[Headline]:
-    """The newest headlines in some records and in what is known now, oldest first, each once."""
+    """The newest headlines from some records and from the current section, oldest first, each once."""
     raws = {raw for entry in entries if (raw := _raw(entry)) is not None}
     sections = [read_content("sentiment", raw.encode()).value for raw in raws]
     if package is not None:
@@ -40,7 +40,7 @@ def _headline(news: News) -> Headline:
 
 
 def _raw(entry: Entry) -> str | None:
-    """The news as a record's evidence has it; None without any."""
+    """The news in a record's evidence; None without any."""
     try:
         raw = canonical.loads(entry.pieces["snapshot"])["sections"]["sentiment"]
     except (KeyError, ValueError, TypeError):

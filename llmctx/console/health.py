@@ -1,4 +1,4 @@
-"""Health: what the doctor and `llmctx status` say, read at most every few seconds."""
+"""Health: what the doctor and `llmctx status` report, read at most every few seconds."""
 
 import asyncio
 from typing import Any
@@ -19,20 +19,20 @@ _FRESH_MS = 5000
 
 
 class Health(Answer):
-    """How things stand; the API answers with it as it is."""
+    """The state of a live system, as the API returns it."""
 
     status: dict[str, Any] | None
     """What `llmctx status --json` prints; null if the server does not answer."""
     findings: tuple[Finding, ...]
-    """What the doctor says, the worst first."""
+    """The doctor's findings, the worst first."""
     level: Level
-    """The worst of it."""
+    """The worst level among them."""
     read_ms: int
     """When it was read, in milliseconds since 1970."""
 
     @property
     def to_do(self) -> list[Finding]:
-        """The findings that ask for something."""
+        """The findings that need action."""
         return [finding for finding in self.findings if finding.level is not Level.GREEN]
 
     @property
@@ -43,12 +43,12 @@ class Health(Answer):
 
     @property
     def in_order(self) -> list[Finding]:
-        """Every other finding that all is in order."""
+        """Every other finding, all of them in order."""
         return [finding for finding in self.findings if finding.level is Level.GREEN and finding.name not in COPIES]
 
 
 class HealthReader:
-    """Examines one live system; whoever asks again within five seconds is shown the same."""
+    """Examines one live system; repeated requests within five seconds get the same result."""
 
     def __init__(self, live: Live | None) -> None:
         self._live = live
@@ -56,7 +56,7 @@ class HealthReader:
         self._reading = asyncio.Lock()
 
     async def read(self) -> Health | None:
-        """How things stand; None if the trail is a copy."""
+        """The state of the system; None if the trail is a copy."""
         if self._live is None:
             return None
         async with self._reading:

@@ -1,4 +1,4 @@
-"""What became of decisions: whether each was right, and what following it earned, once the bars reach that far."""
+"""The outcome of decisions: whether each was right, and what following it earned, once the bars reach that far."""
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
@@ -23,7 +23,7 @@ _FIELDS = ("open", "high", "low", "close")
 
 
 class Judgement(NamedTuple):
-    """What became of a decision."""
+    """The outcome of a decision."""
 
     right: bool | None
     """Whether it earned more than its opposite: doing nothing, or closing in case of a hold; None if both the same."""

@@ -1,4 +1,4 @@
-"""The limits of the mandate under which a record was made: what was used of each, and which were reached."""
+"""The limits of the mandate under which a record was made: how much of each was used, and which were reached."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -10,6 +10,7 @@ from llmctx.decision.mandate.case import Case
 from llmctx.decision.mandate.mandate import Mandate
 from llmctx.decision.mandate.rules import RULES
 from llmctx.decision.mandate.used import used_of
+from llmctx.replay.limits_at import limit_text
 
 _NO_LEVELS = {"quantity": None, "stop_loss": None, "take_profit": None}
 _ZERO, _CENT = Decimal(0), Decimal("0.01")
@@ -23,9 +24,9 @@ class LimitLine(NamedTuple):
     allowed: str
     """What it allows."""
     used: str
-    """What was used of it before the decision; empty if it is no amount that is used up, or is unknown."""
+    """How much was used before the decision; empty if it cannot be used up, or that is unknown."""
     left: str
-    """What was left; empty likewise."""
+    """How much was left; empty likewise."""
 
 
 class LimitRow(NamedTuple):
@@ -38,17 +39,15 @@ class LimitRow(NamedTuple):
     found: str | None
     """What it found; None if nothing."""
     place: int
-    """Which of its limits it speaks of, counted from 0."""
+    """Which of its limits its finding is about, counted from 0."""
     applies: bool
-    """Whether it is for the action that the model decided on."""
+    """Whether it applies to the action that the model decided on."""
 
 
 def limit_rows(record: Mapping[str, Any], blobs: Mapping[str, bytes], package: Package | None) -> list[LimitRow]:
-    """The rules that were set for a record's symbol; empty if its mandate is not at hand.
+    """The rules set for a record's symbol; empty if its mandate is not available.
 
-    `package` is what was known; without it nobody can tell what was used.
-
-    Raises ValueError if the mandate is malformed.
+    Without `package`, what was used is unknown. Raises ValueError if the mandate is malformed.
     """
     blob = blobs.get(record.get("mandate", {}).get("sha256", ""))
     if blob is None:
@@ -74,7 +73,8 @@ def limit_rows(record: Mapping[str, Any], blobs: Mapping[str, bytes], package: P
 def _line(name: str, allowed: Any, used: Decimal | None) -> LimitLine:
     left = None if used is None else max(Decimal(allowed) - used, _ZERO)
     words = f"{name.removesuffix('_pct')} %" if name.endswith("_pct") else name
-    return LimitLine(words.replace("_", " "), _text(allowed), _amount(used), _amount(left))
+    said = limit_text(allowed) if not isinstance(allowed, bool) else "yes" if allowed else "no"
+    return LimitLine(words.replace("_", " "), said, _amount(used), _amount(left))
 
 
 def _amount(value: Decimal | None) -> str:
@@ -82,11 +82,3 @@ def _amount(value: Decimal | None) -> str:
         return ""
     short = value if value == value.to_integral_value() else value.quantize(_CENT)
     return f"{short.normalize():f}"
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return "; ".join(f"{action}: {', '.join(sections)}" for action, sections in value.items())
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)

@@ -1,4 +1,4 @@
-"""Find: which records are asked for, and how they are listed, as rows or as CSV."""
+"""Find: which records are requested, and how they are listed, as rows or as CSV."""
 
 import csv
 import io
@@ -18,11 +18,11 @@ from llmctx.trail.source.lookup import in_force, newest
 from llmctx.trail.source.source import Source
 
 TERMS = ("q", "symbol", "kind", "action", "guard", "model", "prompt", "text", "since", "until", "at", "limit")
-"""What one may ask for; `q` is a search as people write it."""
+"""The terms of a query; `q` is a free search."""
 ALL_KINDS = (*KINDS, unreadable.KIND)
 """Every kind of record that can be listed."""
 DEFAULT_LIMIT, MAX_LIMIT = 50, 5000
-"""How many records are listed, and how many at most."""
+"""How many records are listed by default, and how many at most."""
 _COLUMNS = (
     "address", "time", "kind", "symbol", "action", "amounts", "decided", "confidence", "guards", "reason", "reasoning",
     "model", "prompt",
@@ -31,12 +31,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Query(NamedTuple):
-    """Which records are asked for."""
+    """Which records are requested."""
 
     filter: Filter
-    """What they must say."""
+    """The filter on their content."""
     at_ms: int | None
-    """Only what was in force at this time; None for all times."""
+    """Only records in force at this time; None for all times."""
     limit: int
     """At most this many, the newest."""
 
@@ -84,7 +84,7 @@ def _moment(name: str, text: str | None) -> int | None:
 
 
 async def find_entries(source: Source, query: Query) -> list[Entry]:
-    """The records asked for, newest first; those in force at a time in the order of their symbols.
+    """The requested records, newest first; those in force at a time in the order of their symbols.
 
     Raises LlmctxError if the source cannot be read.
     """

@@ -1,4 +1,4 @@
-"""What is measured of each answer, and the newest answers of a trail, each of which is read once."""
+"""The measurements of each answer, and the newest answers of a trail, each of which is read once."""
 
 import asyncio
 from collections import deque
@@ -20,7 +20,7 @@ MAX_ANSWERS = 5000
 
 
 class Measured(NamedTuple):
-    """One answer, as far as the quality of answers depends on it."""
+    """One answer, reduced to what the quality figures need."""
 
     at_ms: int
     """The time of its package, in milliseconds since 1970."""
@@ -43,13 +43,13 @@ class Measured(NamedTuple):
     cited: int
     """Numbers that equal what they cite."""
     wrong: int
-    """Numbers that the facts do not bear out."""
+    """Numbers that the facts do not support."""
     confidence: float | None
     """Its confidence; None without one."""
     tokens: int
     """Tokens, in and out."""
     cost: Decimal | None
-    """What it cost; None if its model has no price, or nothing was counted."""
+    """Its cost; None if its model has no price, or nothing was counted."""
     took_ms: float | None
     """How long the model took."""
     decided: PastDecision | None
@@ -81,7 +81,7 @@ class Answers:
         return sorted(found, key=lambda answer: answer.at_ms)[-limit:]
 
     async def _read_on(self, part: Records) -> None:
-        """Read the records of a partition that came since it was read last."""
+        """Read the records added to a partition since the last time."""
         kept = self._kept.setdefault(part.partition, deque(maxlen=MAX_ANSWERS))
         read, found = self._read.get(part.partition, -1), list[Measured]()
         newest, blobs = read, dict[str, bytes | None]()
@@ -140,7 +140,7 @@ def _matches(answer: Measured, wanted: Filter) -> bool:
 
 
 def decided_of(entry: Entry, blobs: Mapping[str, bytes]) -> PastDecision | None:
-    """What the outcome of a record depends on; None if its evidence is not there, or not of a form known here."""
+    """What the outcome of a record depends on; None if its evidence is missing or of an unknown form."""
     try:
         return past_decision(Recorded.of(entry, ""), blobs)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):

@@ -59,7 +59,7 @@ class Pages:
         return self.page("desk", "Desk", desk=desk, **self._acting(request))
 
     async def find(self, request: Request) -> Response:
-        """Records by what they say."""
+        """Records that match a query."""
         terms = {name: value for name, value in request.query_params.items() if name in TERMS}
         rows, problem, limit = [], None, 0
         try:
@@ -128,7 +128,7 @@ class Pages:
         return HTMLResponse(text, headers=headers)
 
     async def symbol(self, request: Request) -> Response:
-        """One symbol: its price with what was decided on it, its thesis, and its sections now."""
+        """One symbol: its price with the decisions on it, its thesis, and its current sections."""
         symbol = check_symbol(request.path_params["symbol"])
         live, source = self._subject.live, await self._subject.source()
         entries = (await newest(source.parts, Filter(symbol), _SYMBOL_RECORDS)).entries
@@ -156,7 +156,7 @@ class Pages:
         return self.page("approvals", "Approvals", waiting=waiting, **self._acting(request) | {"people": approvers})
 
     def _acting(self, request: Request) -> dict[str, Any]:
-        """Who may act on a page, for its forms, and what has just been recorded."""
+        """Who may act on a page, for its forms, and the act just recorded."""
         done = request.query_params.get("done")
         people = {} if self._subject.live is None else self._subject.live.people
         return {
@@ -175,11 +175,11 @@ class Pages:
         return self.page("quality", "Quality", found=found, trends=trends_of(found), terms=terms)
 
     async def health(self, _: Request) -> Response:
-        """What doctor and status say."""
+        """The reports of doctor and status."""
         return self.page("health", "Health", health=await self._readers.health.read())
 
     async def comparisons(self, _: Request) -> Response:
-        """The results of replays that can be compared."""
+        """The replay results that can be compared."""
         found = comparisons_in(self._subject.replays)
         return self.page("comparisons", "Compare", found=found, folder=self._subject.replays)
 

@@ -17,7 +17,7 @@ from llmctx.replay.corpus import Place
 from llmctx.replay.stats import Calibration, calibrate
 
 TERMS = ("symbol", "prompt", "model", "since", "until", "limit")
-"""What one may ask for."""
+"""The terms of a query."""
 DEFAULT_LIMIT = 2000
 """Answers that are measured, the newest."""
 _MAX_PERIODS = 48
@@ -48,7 +48,7 @@ class QualityReader:
 
 
 def quality_of(answers: Sequence[Measured], judgements: Mapping[Place, Judgement]) -> Quality:
-    """The quality of answers, oldest first, with what became of them."""
+    """The quality of answers, oldest first, with the outcomes of their decisions."""
     step_ms = _period_ms(answers)
     periods = _groups(answers, lambda answer: clock.iso(answer.at_ms // step_ms * step_ms), judgements)
     places = {group.name: place for place, group in enumerate(periods)}
@@ -75,7 +75,7 @@ def _period_ms(answers: Sequence[Measured]) -> int:
 
 
 def _calibration(answers: Iterable[Measured], judgements: Mapping[Place, Judgement]) -> Calibration:
-    """How confidence held up. What a guardrail changed is left out: the confidence was in another action."""
+    """How confidence held up. Decisions that a guardrail changed are left out: the confidence was in another action."""
     found = []
     for answer in answers:
         decided, confidence = answer.decided, answer.confidence

@@ -1,4 +1,4 @@
-"""The values of the quality page; the API answers with them as they are."""
+"""The values of the quality page, as the API returns them."""
 
 from decimal import Decimal
 
@@ -9,13 +9,13 @@ class Group(Answer):
     """The answers of one prompt and model, or of one period."""
 
     name: str
-    """What they have in common; of a period, when it begins."""
+    """What they have in common; for a period, its beginning."""
     first_ms: int
     """The time of the first, in milliseconds since 1970."""
     last_ms: int
     """The time of the last."""
     asked: int
-    """How many were asked for."""
+    """How many answers were requested."""
     failed: int
     """How many had no usable answer."""
     guarded: int
@@ -25,11 +25,11 @@ class Group(Answer):
     cited: int
     """Numbers that equal what they cite."""
     wrong: int
-    """Numbers that the facts do not bear out."""
+    """Numbers that the facts do not support."""
     confidence: float | None
     """Mean confidence; null without answers."""
     judged: int
-    """Decisions that turned out right or wrong after 15 minutes; of others it is not known, or no price moved."""
+    """Decisions that turned out right or wrong after 15 minutes; for others that is unknown, or no price moved."""
     right: int
     """How many of these were right."""
     gain: Decimal | None
@@ -47,7 +47,7 @@ class Group(Answer):
 
 
 class Bin(Answer):
-    """Decisions of about the same confidence."""
+    """Decisions with about the same confidence."""
 
     low: float
     """The lowest confidence, included."""
@@ -64,7 +64,7 @@ class Bin(Answer):
 
 
 class Use(Answer):
-    """Something that has versions, and when one of them was in use."""
+    """A version of something, and when it was in use."""
 
     kind: str
     """prompt and model, llmctx or limits."""

@@ -1,4 +1,4 @@
-"""What pages and API share: readers that keep what they have read, so that nobody pays for it twice."""
+"""What pages and API share: readers that cache, so that nothing is read twice."""
 
 from typing import NamedTuple, Self
 

@@ -1,4 +1,4 @@
-"""Templates of the pages. Every value is escaped, and its control characters are written out, in this one place."""
+"""The page templates. This one place escapes every value and writes out its control characters."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -40,7 +40,7 @@ def static_text(name: str) -> str:
 
 @cache
 def static_version() -> str:
-    """A name for the present style sheet and scripts, so that browsers may keep them."""
+    """A name for the present style sheet and scripts, so that browsers may cache them."""
     return canonical.sha256("".join(static_text(path.name) for path in sorted(STATIC.iterdir())).encode())[:12]
 
 
@@ -73,7 +73,7 @@ def _environment() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """What is printed of a value: texts without control characters; what is safe already stays as it is."""
+    """The printed form of a value: text without control characters; safe markup stays as it is."""
     if value is None:
         return _NONE
     if isinstance(value, datetime):
@@ -82,7 +82,7 @@ def _shown(value: Any) -> Any:
 
 
 def _code(text: str) -> Markup:
-    """A text whose parts between backticks are commands."""
+    """A text in which parts between backticks are commands."""
     parts = [escape(visible(part)) for part in text.split("`")]
     return Markup("").join(Markup("<code>{}</code>").format(part) if at % 2 else part for at, part in enumerate(parts))
 

@@ -1,4 +1,4 @@
-"""A report: one decision, or a day, as one self-contained file with its proof, for whoever has nothing installed."""
+"""A report: one decision, or a day, as one self-contained file with its proof, for readers without llmctx."""
 
 import base64
 import hashlib
@@ -90,7 +90,7 @@ async def _receipts(subject: Subject, entries: Sequence[Entry]) -> tuple[dict[st
 
 
 def _page(name: str, **values: Any) -> str:
-    """A page whose policy lets nothing act but its own style sheet and scripts, by their digests."""
+    """A page whose policy allows only its own style sheet and scripts, by their digests."""
     scripts = [static_text("console.js"), static_text("proof.js")]
     style = static_text("console.css")
     policy = f"default-src 'none'; style-src {_digest(style)}; script-src {' '.join(map(_digest, scripts))}"

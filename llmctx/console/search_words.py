@@ -1,4 +1,4 @@
-"""A search as people write it: "14:31, ACME", "yesterday 9:05 MSFT exit", "ACME mandate 2h"."""
+"""A free search: "14:31, ACME", "yesterday 9:05 MSFT exit", "ACME mandate 2h"."""
 
 import re
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def _words(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _name_of(word: str) -> str | None:
-    """Which field a word belongs to; None if to none."""
+    """The field that a word belongs to; None if there is none."""
     plain = word.lower()
     for name, known in (("action", _ACTIONS), ("guard", GUARDS), ("kind", KINDS)):
         if plain in known:

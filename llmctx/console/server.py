@@ -1,4 +1,4 @@
-"""Serve a console: one socket, one process, until it is told to stop."""
+"""Serve a console: one socket, one process, until it is stopped."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ _GRACE_S = 3
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to whoever runs it."""
+    """A server that leaves signals to its caller."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -38,10 +38,10 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serve_console(subject: Subject, bind: Bind, state_dir: Path, *, warms_up: bool = False) -> AsyncIterator[str]:
-    """Serve a console and yield its address; it ends with the block. `warms_up` reads ahead what the first reader of
-    a page would wait for.
+    """Serve a console and yield its address; it ends with the block.
 
-    Raises ConsoleError if it may not be opened there, or the port cannot be used.
+    `warms_up` loads in advance whatever would delay the first reader of a page. Raises ConsoleError if it may not be
+    opened there, or the port cannot be used.
     """
     try:
         listening = socket.create_server((bind.host, bind.port), family=_family(bind.host))

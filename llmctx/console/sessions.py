@@ -1,4 +1,4 @@
-"""Sessions of those who gave the token, the key that a form must carry, and how often something may be asked."""
+"""Sessions of people who gave the token, the key that a form must carry, and rate limits."""
 
 import hmac
 import secrets
@@ -14,7 +14,7 @@ _MAX_FIELDS = 20
 
 
 class Sessions:
-    """The sessions of those who gave the token, in memory; they end with the console or after twelve hours."""
+    """The sessions of people who gave the token, in memory; they end with the console or after twelve hours."""
 
     def __init__(self) -> None:
         self._ends_s: dict[str, float] = {}
@@ -33,7 +33,7 @@ class Sessions:
 
 
 class FormKeys:
-    """What a form must carry, so that no other site can send it: derived from a secret of this process."""
+    """The key that a form must carry, so that no other site can send it: derived from a secret of this process."""
 
     def __init__(self) -> None:
         self._secret = secrets.token_bytes(32)
@@ -58,7 +58,7 @@ def form_in(body: bytes) -> dict[str, str]:
 
 
 class Bucket:
-    """How often something may still happen: a full bucket at first, and a little more each second."""
+    """A rate limit: a full bucket at first, and a little more each second."""
 
     def __init__(self, size: float, per_s: float) -> None:
         self._size, self._per_s = size, per_s

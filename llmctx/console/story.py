@@ -1,4 +1,4 @@
-"""The story of one record: why it was asked, what was known, what was asked and answered, and what came of it.
+"""The story of one record: why it was asked, the facts, the question, the answer, and the consequences.
 
 Every function here is pure: a story is made from a record and its evidence alone, wherever they were read from.
 """
@@ -29,7 +29,7 @@ _STATUSES_WITHOUT_REASON = ("fresh", "stale", "missing")
 
 
 class KnownSection(NamedTuple):
-    """A section as it was known."""
+    """A section of the recorded package."""
 
     name: str
     """Its name."""
@@ -116,12 +116,14 @@ class Brief(NamedTuple):
 
     @property
     def said(self) -> str | None:
-        """The model's reasoning if it says why the verdict is what it is; None if a guardrail or no model does."""
+        """The model's reasoning if it explains the verdict; None if a guardrail or no model does."""
         return self.words if self.reason == AS_DECIDED else None
 
 
 def brief_of(entry: Entry, partitions: int) -> Brief:
-    """A record as a row of a list; what this program writes as a short word is cut, should somebody else write more."""
+    """A record as a row of a list; fields that this program writes as short words are cut, in case somebody else wrote
+    more.
+    """
     record = entry.record
     verdict, decision, prompt = record["verdict"], record.get("decision", {}), record.get("prompt")
     return Brief(
@@ -150,7 +152,7 @@ def _word(text: str | None) -> str | None:
 
 
 class Story:
-    """What a record says, ready to be shown. Values of strangers are not escaped here."""
+    """The content of a record, ready to be shown. Values of strangers are not escaped here."""
 
     def __init__(
         self,
@@ -168,12 +170,12 @@ class Story:
         self.about = (
             address(self.record["about"]["index"], entry.partition, partitions) if "about" in self.record else ""
         )
-        """The record that this one is about; empty if it is about none."""
+        """The record that this one is about; empty if there is none."""
         self._prices, self._blobs = prices or {}, blobs
         self.unread: str | None = None
         """Why its sections cannot be shown; None if they can."""
         self.known: list[KnownSection] = []
-        """What was known."""
+        """The sections of its package."""
         self._package: Package | None = None
         if "snapshot" in entry.pieces:
             try:
@@ -203,7 +205,7 @@ class Story:
 
     @property
     def findings(self) -> list[dict[str, Any]]:
-        """The numbers that the facts do not bear out."""
+        """The numbers that the facts do not support."""
         grounding = self.record.get("grounding", {})
         return [*grounding.get("miscited", ()), *grounding.get("false_prices", ()), *grounding.get("unsupported", ())]
 
@@ -227,7 +229,7 @@ class Story:
 
     @property
     def limits(self) -> list[LimitRow]:
-        """The limits of its mandate, with what was used of them; empty if it is not at hand."""
+        """The limits of its mandate, with how much was used; empty if it is not available."""
         try:
             return limit_rows(self.record, self._blobs, self._package)
         except ValueError:

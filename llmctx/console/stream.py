@@ -1,6 +1,6 @@
 """What is sent to open pages as it happens: the desk, and each decision for programs.
 
-All readers share one reading of the server: a hundred open pages cost what one does, and none costs nothing.
+All readers share one reading of the server: a hundred open pages cost as much as one, and none costs nothing.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from llmctx.trail.source.filter import Filter
 from llmctx.trail.source.lookup import follow
 
 Event = dict[str, Any]
-"""An event as sse-starlette takes it: event, data, id."""
+"""An event in the form of sse-starlette: event, data, id."""
 
 MAX_READERS = 64
 """How many may read one stream at a time."""
@@ -46,10 +46,7 @@ class Broadcast:
         return not self._readers
 
     def open(self) -> AsyncIterator[Event]:
-        """Begin to read.
-
-        Raises ConsoleError if too many read already.
-        """
+        """Begin to read. Raises ConsoleError if too many are reading already."""
         if self._closed or len(self._readers) >= MAX_READERS:
             raise ConsoleError(f"{MAX_READERS} read this stream already.", "Close some of the open pages.")
         queue: asyncio.Queue[Event | None] = asyncio.Queue(_MAX_WAITING)
@@ -107,7 +104,7 @@ class Broadcast:
 
 
 def desk_stream(subject: Subject) -> Broadcast:
-    """The desk as it stands, once a second if it changed."""
+    """The desk, once a second if it changed."""
 
     async def shown() -> str:
         return render("desk_body", desk=await read_desk(subject.require_live(), await subject.source()), now=None)
@@ -116,17 +113,14 @@ def desk_stream(subject: Subject) -> Broadcast:
 
 
 class SymbolStreams:
-    """The sections of symbols as they stand, one stream for each symbol that somebody looks at."""
+    """The current sections of symbols, one stream for each symbol that somebody looks at."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         self._streams: dict[str, Broadcast] = {}
 
     def open(self, symbol: str) -> AsyncIterator[Event]:
-        """Begin to read those of a symbol.
-
-        Raises ConsoleError if too many read already, or the trail is a copy.
-        """
+        """Begin to read those of a symbol. Raises ConsoleError if too many are reading, or the trail is a copy."""
         live = self._subject.require_live()
         self._streams = {name: one for name, one in self._streams.items() if not one.is_idle}
         if len(self._streams) >= MAX_READERS:
@@ -147,7 +141,7 @@ class SymbolStreams:
 
 
 def _page_stream(render_page: Callable[[], Awaitable[str]]) -> Broadcast:
-    """A part of a page as it stands, once a second if it changed, and the time."""
+    """A part of a page, once a second if it changed, and the time."""
 
     async def produce(send: Callable[[Event], None]) -> None:
         shown = ""
@@ -163,7 +157,7 @@ def _page_stream(render_page: Callable[[], Awaitable[str]]) -> Broadcast:
 
 
 def decision_stream(subject: Subject) -> Broadcast:
-    """Each record as it is recorded, in the form in which the API lists it."""
+    """Each record as it is recorded, in the API's form."""
 
     async def produce(send: Callable[[Event], None]) -> None:
         source = await subject.source()

@@ -1,4 +1,4 @@
-"""What a console shows: a trail, and the live system that it belongs to if there is one."""
+"""What a console shows: a trail, and its live system if there is one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,7 +23,7 @@ from llmctx.worker.home import TrailHome
 
 
 class Live(NamedTuple):
-    """A live system: its server, and what is read from it."""
+    """A live system: its server, and how it is read."""
 
     redis: Redis
     """A client of its server."""
@@ -36,11 +36,11 @@ class Live(NamedTuple):
     places: Places
     """The files and folders of this host."""
     people: Mapping[str, tuple[str, ...]] = {}
-    """Who may approve and override, each name with its roles; empty: everybody."""
+    """Who may approve and override: each name with its roles; empty for everybody."""
 
     @property
     def home(self) -> TrailHome:
-        """The trail with its folder, for what is written."""
+        """The trail with its folder, for writing."""
         return TrailHome(self.redis, self.url, self.instance, self.places.state_dir, people=self.people)
 
     def partition_of(self, symbol: str) -> int:
@@ -52,7 +52,7 @@ class Subject(NamedTuple):
     """What a console shows."""
 
     name: str
-    """What it is, for the head of each page."""
+    """Its name, for the head of each page."""
     source: Callable[[], Awaitable[Source]]
     """Opens the trail; raises TrailError or ArchiveError if it cannot be read."""
     receipt: Callable[[Entry], Awaitable[dict[str, Any]]]
@@ -77,7 +77,7 @@ class Subject(NamedTuple):
 def live_subject(
     live: Live, archive: str | None = None, prices: Mapping[str, Price] | None = None, replays: Path | None = None
 ) -> Subject:
-    """The subject of a live system; `archive` is where records are that were trimmed from its server."""
+    """The subject of a live system; `archive` holds the records that were trimmed from its server."""
 
     async def source() -> Source:
         show_people(await live.home.names.rows())

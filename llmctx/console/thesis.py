@@ -1,4 +1,4 @@
-"""The thesis on a symbol and how it changed: the decisions at which something else was concluded than before."""
+"""The thesis on a symbol and how it changed: the decisions whose conclusion differed from the previous one."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -15,7 +15,7 @@ class Turn(NamedTuple):
     invalidation: str
     """What would change it; empty if the next turn named the same."""
     changes: tuple[str, ...]
-    """What is other than before, in words; empty for the first."""
+    """What changed, in words; empty for the first."""
     repeats: int
     """How many decisions after it concluded the same."""
 
@@ -42,7 +42,7 @@ def turns_of(entries: Iterable[Entry], partitions: int) -> list[Turn]:
 
 
 def _changes(old: Brief, new: Brief) -> tuple[str, ...]:
-    """What differs, in words. Reasons are worded anew by every answer, so they are no change."""
+    """What differs, in words. Every answer words its reasons differently, so they do not count as a change."""
     acted = old.decided == old.action and new.decided == new.action
     pairs = (
         ("model", None if acted else old.decided, None if acted else new.decided),

@@ -1,4 +1,4 @@
-"""Measures over time, one line each, all over the same periods, so that what changed together stands together."""
+"""Measures over time, one line each, all over the same periods, so that simultaneous changes line up."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ class Trend(NamedTuple):
     name: str
     """The measure, with its unit."""
     asks: str
-    """What it answers."""
+    """The question that it answers."""
     points: Sequence[tuple[float, float]]
     """Place from left and top of each period that has the measure."""
     low: str

@@ -1,4 +1,4 @@
-"""The words of an answer with what was found in them: each citation leads to its fact, each wrong number is marked."""
+"""The text of an answer with its findings: each citation leads to its fact, each wrong number is marked."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -13,11 +13,11 @@ class Span(NamedTuple):
     text: str
     """Its characters as written."""
     path: str | None = None
-    """The first path of a citation; None if it is no citation."""
+    """The first path of a citation; None if it is not one."""
     wrong: str | None = None
     """What is wrong with it; None if nothing is."""
     fact: str | None = None
-    """The true value of what is wrong; None if there is none."""
+    """The true value if it is wrong; None if there is none."""
 
 
 def spans_of(text: str, field: str, findings: Iterable[Mapping[str, Any]], heads: Collection[str]) -> list[Span]:

@@ -7,7 +7,7 @@ RATIO, PERCENT, PRICE, OPEN, LITERAL = "ratio", "%", "price", "open", "literal"
 
 _DIFFERENCE = "price difference"
 _HUNDRED_TIMES = "100 * "
-"""What precedes the unit of what was multiplied by 100: divided by its like it is a percentage."""
+"""The prefix of a unit after multiplication by 100; such a value divided by its like is a percentage."""
 
 
 class Amount(NamedTuple):

@@ -34,7 +34,7 @@ _BYTES_PER_RAW_BYTE = 16
 
 
 class SectionContent:
-    """A section's value with its facts, or why it has none. Shared between packages: do not modify."""
+    """A section's value with its facts, or why it has no value. Shared between packages: do not modify."""
 
     def __init__(
         self,
@@ -55,13 +55,13 @@ class SectionContent:
         self.texts: dict[str, str] = {}
         """The facts as prompts show them, by the notation of their paths; prompt/render writes them."""
         self.implausible = unread if value is None else (*unread, *findings_of_value(name, value))
-        """What is implausible about the value alone, and which of its fields could not be read."""
+        """What is implausible about the value by itself, and which of its fields could not be read."""
         self.unread = unread
         """What was left out of the value."""
         self.held = ""
-        """Of candidates that are not all shown: the symbol whose entry and rank are shown as well."""
+        """For candidates that are not all shown, the symbol whose entry and rank are shown as well."""
         self.about = ""
-        """Of time frames and a section of one's own: what it tells the model."""
+        """For time frames and custom sections, the sentence that explains them to the model."""
         written = None if value is None else written_at(value)
         self.written_ms = None if written is None else clock.to_ms(written)
         """When the value was written, by its own timestamp; None if it has none."""
@@ -78,7 +78,7 @@ class SectionContent:
     def future_moment(self, latest: datetime) -> str | None:
         """Find the first time in the value after `latest`: its path and moment, or None."""
         if self._not_after is not None and latest >= self._not_after:
-            return None  # none lay after an earlier time
+            return None  # nothing was later than an earlier time
         found = future_moment(self.value, latest)
         if found is None:
             self._not_after = latest
@@ -89,12 +89,12 @@ _cache: BoundedCache[tuple[object, ...], SectionContent] = BoundedCache(_MAX_ENT
 
 
 class Mapped(NamedTuple):
-    """Whose keys a section is read from, if not from the schema's."""
+    """How a section is read, if not from the schema's keys."""
 
     sections: Sections
     """The rules of all mapped sections."""
     symbol: str
-    """The symbol, for values that do not name it."""
+    """The symbol, for values that do not contain it."""
     seen_ms: int = 0
     """When the section's bytes were first seen, if its rule asks for that."""
     opened_ms: int = 0

@@ -18,7 +18,7 @@ _MAX_SCALARS_SHOWN = 30
 _MAX_FACTS_SHOWN = 80
 _LISTED = frozenset({str, int, bool, Decimal})
 PERCENT_OF_MARGIN = "% of margin"
-"""The unit of a percentage that says that it is one of the margin."""
+"""The unit of a percentage that is stated to be relative to the margin."""
 _SCALARS = frozenset({str, int, bool, Decimal, datetime, type(None)})
 
 
@@ -32,11 +32,11 @@ class Fact(NamedTuple):
     unit: str | None
     """Its unit; None if the schema has none."""
     listed: bool = True
-    """Whether its fields are listed in the schema; if not, whoever wrote the value named it."""
+    """Whether the schema lists its field; if not, the writer of the value chose the name."""
 
 
 _fact = partial(tuple.__new__, Fact)
-"""Like Fact(...), in a third of the time: a package has hundreds."""
+"""Same as Fact(...), in a third of the time: a package has hundreds."""
 
 
 def facts_of(section: Section) -> list[Fact]:
@@ -49,7 +49,7 @@ def facts_of(section: Section) -> list[Fact]:
 
 
 def collect_facts(name: str, value: BaseModel, held: str = "") -> list[Fact]:
-    """Return the facts of a section's value, as `facts_of` does; of candidates also the entry and rank of `held`."""
+    """Return the facts of a section's value, as `facts_of` does; for candidates also the entry and rank of `held`."""
     collected = _Facts()
     collected.model(value, paths.root(name), listed=True)
     found, counts = collected.found, []
@@ -72,7 +72,7 @@ def collect_facts(name: str, value: BaseModel, held: str = "") -> list[Fact]:
 
 
 def schema_first(facts: list[Fact]) -> list[Fact]:
-    """Return the facts that the schema lists, then those that their writers named, each in order."""
+    """Return the facts that the schema lists, then those named by their writers, each in order."""
     return sorted(facts, key=lambda fact: not fact.listed)
 
 
@@ -90,7 +90,7 @@ def _shown(model: type[BaseModel]) -> dict[str, str | None]:
 
 @lru_cache(maxsize=1024)
 def _places(model: type[BaseModel], path: str) -> tuple[tuple[str, str, str | None, bool], ...]:
-    """Return name, path and unit of each field of a model that has this path, and whether a value need not have it."""
+    """Return name, path and unit of each field of a model at this path, and whether it is optional."""
     optional = optional_fields(model)
     return tuple(
         (name, path if name == "root" else f"{path}.{name}", unit, name in optional)
@@ -104,9 +104,9 @@ class _Facts:
     def __init__(self) -> None:
         self.found: list[Fact] = []
         self.quoted = 0
-        """How many names of writers stand in quotes."""
+        """How many names chosen by writers are shown in quotes."""
         self.left_out = 0
-        """How many are not fit to be shown."""
+        """How many such names are left out."""
 
     def value(self, value: Any, path: str, unit: str | None, *, listed: bool) -> None:
         """Collect the facts of any value."""
@@ -127,7 +127,7 @@ class _Facts:
             item = own[name]
             if item is None and optional:
                 continue
-            if type(item) in _SCALARS:  # most are; a call less each
+            if type(item) in _SCALARS:  # most values are scalars; this saves a call for each
                 self.found.append(_fact((item_path, item, own_unit, listed)))
             else:
                 self.value(item, item_path, own_unit, listed=listed)
@@ -135,7 +135,7 @@ class _Facts:
             self._named(value.__pydantic_extra__, path, None)
 
     def _named(self, items: dict[str, Any], path: str, unit: str | None) -> None:
-        """Collect the fields that whoever wrote the value named."""
+        """Collect the fields whose names the writer of the value chose."""
         for name, item in items.items():
             item_path = paths.child(path, name)
             if len(item_path) > paths.MAX_PATH_CHARS or not paths.is_shown(name):

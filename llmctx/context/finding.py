@@ -1,4 +1,4 @@
-"""A finding: one rule of plausibility that a section breaks, and what confirms its price all the same."""
+"""A finding: one rule of plausibility that a section breaks, and what can still confirm its price."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -8,11 +8,11 @@ class ConfirmedBy(StrEnum):
     """What confirms a price that a rule puts in doubt."""
 
     NOT_NEEDED = "not needed"
-    """The rule says nothing against the newest price."""
+    """The rule casts no doubt on the newest price."""
     NEWER = "any newer price"
     """A price with a later timestamp."""
     LATER = "a later price of another value"
-    """A price with a later timestamp and another value, plausible against the first one."""
+    """A price with a later timestamp and another value, plausible relative to the first one."""
     PERSON = "llmctx confirm, or a rewritten position"
     """A person."""
 
@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 
     @property
     def doubts_price(self) -> bool:
-        """Whether the newest price is not to be acted on before it is confirmed."""
+        """Whether the newest price must be confirmed before it is acted on."""
         return self.confirmed_by is not ConfirmedBy.NOT_NEEDED
 
     def __str__(self) -> str:

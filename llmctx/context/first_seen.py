@@ -15,7 +15,7 @@ _OPENED = "position.entry_time"
 
 
 def first_seen_in(snapshot: Snapshot) -> dict[str, FirstSeen]:
-    """When the bytes of each section that carries no time of its own were first seen."""
+    """When the bytes of each section without a timestamp were first seen."""
     rules = snapshot.rules.sections
     if rules is None:
         return {}
@@ -39,9 +39,9 @@ def _seen(raw: bytes, known: FirstSeen | None, snapshot: Snapshot) -> FirstSeen:
 
 
 def _side_of(raw: bytes, symbol: str, rules: Sections) -> str | None:
-    """The side of a position, by which it is told from the next one; None if there is none, or it cannot be read.
+    """The side of a position, which tells it from the next one; None if there is no position, or it is unreadable.
 
-    What is added moves the entry price, so that does not tell them apart.
+    Adds move the entry price, so that cannot tell positions apart.
     """
     try:
         document = rules.document("position", raw, symbol)
@@ -51,7 +51,7 @@ def _side_of(raw: bytes, symbol: str, rules: Sections) -> str | None:
 
 
 def read_contents(snapshot: Snapshot, first_seen: Mapping[str, FirstSeen]) -> dict[str, SectionContent]:
-    """The content of each section that was read."""
+    """The content of each section read."""
     return {
         name: read_content(name, raw.raw, _mapped(name, snapshot, first_seen))
         for name, raw in snapshot.sections.items()
@@ -60,7 +60,7 @@ def read_contents(snapshot: Snapshot, first_seen: Mapping[str, FirstSeen]) -> di
 
 
 def _mapped(name: str, snapshot: Snapshot, first_seen: Mapping[str, FirstSeen]) -> Mapped | None:
-    """By whose rules a section is read; None for one with the schema's names."""
+    """The rule by which a section is read; None if it has the schema's names."""
     rules = snapshot.rules.sections
     rule = None if rules is None else rules.rule_of("position" if name == "portfolio" else name)
     if rules is None or rule is None:
@@ -73,7 +73,7 @@ def _mapped(name: str, snapshot: Snapshot, first_seen: Mapping[str, FirstSeen]) 
 
 
 def age_by_first_seen(sections: dict[str, Section], first_seen: Mapping[str, FirstSeen], snapshot: Snapshot) -> None:
-    """Set the age and status of the sections that carry no time of their own."""
+    """Set the age and status of the sections without a timestamp."""
     for name, seen in first_seen.items():
         if name != _OPENED and sections[name].value is not None:
             age_ms, status = age_of(seen.at_ms, name, snapshot.as_of_ms, snapshot.rules)

@@ -1,4 +1,4 @@
-"""What a section says because of others: the memory of this position, the portfolio with all that is counted."""
+"""Sections that depend on others: the memory of this position, and the portfolio with every counted position."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from llmctx.schema import values
 
 
 def fit_memory(contents: dict[str, SectionContent], latest: datetime) -> None:
-    """Show the memory as of this position and time: one of a later time says nothing, whatever it holds."""
+    """Show the memory as of this position and time; a memory of a later time is ignored."""
     content, position = contents.get("memory"), contents.get("position")
     if content is None or not isinstance(content.value, values.Memory):
         return
@@ -22,7 +22,7 @@ def fit_memory(contents: dict[str, SectionContent], latest: datetime) -> None:
 
 
 def fit_portfolio(contents: dict[str, SectionContent]) -> None:
-    """Tell of positions that system:state counts and a joined portfolio does not have."""
+    """Report positions that system:state counts and a joined portfolio lacks."""
     content, system = contents.get("portfolio"), contents.get("system")
     if content is None or system is None:
         return

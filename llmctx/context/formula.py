@@ -31,7 +31,7 @@ _SAME = Decimal("1e-18")
 
 
 class Node(NamedTuple):
-    """A formula, or a part of one."""
+    """A formula or a part of one."""
 
     op: str
     """path, literal, + - * /, abs or neg."""
@@ -40,9 +40,9 @@ class Node(NamedTuple):
     right: "Node | None" = None
     """The second operand of + - * /."""
     path: str = ""
-    """The path, if it is one."""
+    """The path, if the node is one."""
     value: Decimal = Decimal(0)
-    """The value, if it is a literal."""
+    """The value, if the node is a literal."""
 
     def paths(self) -> list[str]:
         """Its paths in order, repeated ones included."""
@@ -56,7 +56,7 @@ class Node(NamedTuple):
         return bool(self.paths())
 
 
-class Fault(NamedTuple):
+class FormulaFault(NamedTuple):
     """Why a formula has no value."""
 
     why: str
@@ -161,27 +161,27 @@ class Reader:
         return node
 
 
-def evaluate(node: Node, facts: Mapping[str, Fact]) -> Amount | Fault:
+def evaluate(node: Node, facts: Mapping[str, Fact]) -> Amount | FormulaFault:
     """Evaluate a formula, or say why it has no value."""
     values: dict[str, Amount] = {}
     places = node.paths()
     for path in places:
         fact = facts.get(path)
         if fact is None:
-            return Fault("no such path", path)
+            return FormulaFault("no such path", path)
         if fact.value is None:
-            return Fault("null", path)
+            return FormulaFault("null", path)
         if isinstance(fact.value, bool) or not isinstance(fact.value, Decimal | int):
-            return Fault("text in arithmetic", path)
+            return FormulaFault("text in arithmetic", path)
         values[path] = Amount(Decimal(fact.value), RATIO if fact.unit in _SHARES else fact.unit)
     if node.op == "path":
         found = values[node.path]
-        return found if found.value.is_finite() else Fault("no number", node.path)
+        return found if found.value.is_finite() else FormulaFault("no number", node.path)
     found = _value(node, values)
     if not found.value.is_finite():
-        return Fault("division by zero")
+        return FormulaFault("division by zero")
     if _has_own_literals(node) or any(_cancels(node, values, path) for path in values if places.count(path) > 1):
-        return Fault(LAUNDERS)
+        return FormulaFault(LAUNDERS)
     return plain_unit(found)
 
 

@@ -1,7 +1,7 @@
-"""The ledger: what was decided about a symbol before, as far as a limit counts it.
+"""The ledger: earlier decisions about a symbol, as far as limits count them.
 
-It comes from the owner's own trail, never from a key that others may write, and is part of the snapshot, so that a
-rebuild judges as the live run did. The ledger after a record follows from ledger, package and verdict of that record.
+It comes from the owner's own trail, never from a key that others can write, and is part of the snapshot, so a rebuild
+judges as the live run did. The ledger after a record follows from ledger, package and verdict of that record.
 """
 
 from decimal import Decimal
@@ -16,12 +16,12 @@ _DECIMALS = ("opened", "quantity", "stop_loss", "take_profit", "day_equity", "pe
 
 
 class Pending(NamedTuple):
-    """A decision that asks for something to be done, of which nothing is seen yet."""
+    """A decision that has not shown an effect yet."""
 
     address: str
     """Its record; empty for a dead letter."""
     action: str
-    """What it asks for."""
+    """Its action."""
     at_ms: int
     """The time of its package, in milliseconds."""
     quantity: Decimal
@@ -34,39 +34,40 @@ class Pending(NamedTuple):
     """The time of the package for which it was last published again, in milliseconds; None if it never was."""
 
     def waits(self, position: Position) -> bool:
-        """Whether the same position shows nothing of it yet. An exit waits for as long as the position stands."""
+        """Whether the same position shows no effect of it yet. An exit waits as long as the position is open."""
         if self.action == "adjust_stops":
             return (self.stop_loss, self.take_profit) == (position.stop_loss, position.take_profit)
         return self.action == "exit" or self.quantity == position.quantity
 
 
 class Ledger(NamedTuple):
-    """What was decided about a symbol before."""
+    """Earlier decisions about a symbol."""
 
     entry_ms: int | None = None
     """The entry time of the position that `opened`, `adds` and `pending` are about, in milliseconds."""
     opened: Decimal | None = None
     """The quantity of that position when it was first seen."""
     adds: int = 0
-    """How often it was added to."""
+    """How many times it was added to."""
     day: int = 0
     """The day that `adds_today` is about, in days since 1970 (UTC)."""
     adds_today: int = 0
-    """How often the symbol was added to that day."""
+    """How many times the symbol was added to that day."""
     actions: tuple[int, ...] = ()
-    """When something was to be done within the last hour, in milliseconds."""
+    """The times of actions within the last hour, in milliseconds."""
     exited_ms: int | None = None
     """When an exit was last decided, in milliseconds."""
     pending: tuple[Pending, ...] = ()
-    """The decisions of which nothing is seen yet, at most one for each action: the first exit, otherwise the last."""
+    """Decisions without an effect so far, at most one for each action: the first exit, otherwise the last."""
     day_equity: Decimal | None = None
-    """The first equity of the account that was known on that day; None if none was."""
+    """The first known equity of the account on that day; None if unknown."""
     peak_equity: Decimal | None = None
-    """The highest equity of the account that was known; None if none was."""
+    """The highest known equity of the account; None if unknown."""
 
     def at(self, position: Position, as_of_ms: int, equity: Decimal | None = None) -> "Ledger":
-        """The ledger for a position at a time: what it says of other positions, days and hours is left out. `equity` is
-        the account's, if it is known.
+        """The ledger for a position at a time, without entries about other positions, days and hours.
+
+        `equity` is the account's, if known.
         """
         entry_ms, day = clock.to_ms(position.entry_time), as_of_ms // _DAY_MS
         found = self
@@ -82,7 +83,7 @@ class Ledger(NamedTuple):
         return found._replace(actions=tuple(at_ms for at_ms in self.actions if abs(as_of_ms - at_ms) < _HOUR_MS))
 
     def after(self, position: Position, action: str, at_ms: int, address: str) -> "Ledger":
-        """The ledger after the execution side was told of an action for the package that `at` made this one for."""
+        """The ledger after the execution side received an action for the package that `at` made this ledger for."""
         if action in ("hold", "none"):
             return self
         found = self._replace(actions=(*self.actions, at_ms)[-_MAX_ACTIONS:])
@@ -98,11 +99,11 @@ class Ledger(NamedTuple):
         return found._replace(pending=(*others, pending))
 
     def waiting(self, action: str) -> Pending | None:
-        """The decision for an action of which nothing is seen yet."""
+        """The decision for an action that has not shown an effect yet."""
         return next((one for one in self.pending if one.action == action), None)
 
     def without(self, address: str) -> "Ledger":
-        """The ledger once nothing is waited for of the decision in the record at an address."""
+        """The ledger without waiting for the decision in the record at an address."""
         return self._replace(pending=tuple(one for one in self.pending if one.address != address))
 
     def document(self) -> dict[str, Any]:

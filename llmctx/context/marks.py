@@ -1,7 +1,7 @@
-"""Marks: what was believed of a symbol's price before this snapshot, and what is still in doubt.
+"""Marks: what was believed about a symbol's price before this snapshot, and what is still in doubt.
 
-They come from the owner's own trail, never from Redis, and are part of the snapshot, so that a rebuild judges as the
-live run did.
+They come from the owner's own trail, never from Redis, and are part of the snapshot, so a rebuild judges as the live
+run did.
 """
 
 from collections.abc import Mapping
@@ -27,17 +27,17 @@ class Mark(NamedTuple):
     entry_ms: int
     """position.entry_time, which identifies the position, in milliseconds."""
     entry_price: Decimal
-    """position.entry_price: a position whose entry price is rewritten is counted in other units."""
+    """position.entry_price: a rewritten entry price means that the position is in other units."""
     stop_loss: Decimal | None = None
     """The stop at that time."""
     volume: Decimal | None = None
     """price.price.volume."""
     seen: int = 1
-    """Under how many timestamps this price and volume came in a row."""
+    """How many timestamps in a row had this price and volume."""
     by: str = ""
-    """Who confirmed the price; empty if nobody had to."""
+    """The person who confirmed the price; empty if nobody had to."""
     why: str = ""
-    """Why, in their words."""
+    """The reason, in their words."""
 
     def is_on(self, position: Position) -> bool:
         """Whether its price can be compared with prices of this position."""
@@ -85,23 +85,23 @@ class FirstSeen(NamedTuple):
     digest: str
     """The SHA-256 of the bytes, in hex."""
     at_ms: int
-    """The time of the first package that they stood in, in milliseconds."""
+    """The time of the first package that contained them, in milliseconds."""
 
 
 class Marks(NamedTuple):
-    """What is known of a symbol's price, and of sections without a time of their own, before a snapshot."""
+    """What is known, before a snapshot, about a symbol's price and about sections without timestamps."""
 
     believed: Mark | None = None
     """The last price that was believed; None before the first."""
     doubted: Mark | None = None
-    """The first price that is in doubt since then; None if none is."""
+    """The first price in doubt since then; None if there is none."""
     rules: tuple[str, ...] = ()
-    """The rules by which it is in doubt."""
+    """The rules that put it in doubt."""
     first_seen: Mapping[str, FirstSeen] = {}
-    """Section to when its bytes were first seen, for mapped sections that carry no time when they were written."""
+    """When the bytes of each mapped section without a write time were first seen, by section."""
 
     def document(self) -> dict[str, Any]:
-        """The marks as JSON; what is None or empty is left out."""
+        """The marks as JSON; fields that are None or empty are left out."""
         document: dict[str, Any] = {}
         if self.believed is not None:
             document["believed"] = self.believed.document()
@@ -129,7 +129,7 @@ class Marks(NamedTuple):
 def read_confirmation(raw: bytes) -> Mark:
     """Parse the mark that a person confirms, as `document()` wrote it.
 
-    Raises ValueError if it is malformed, or says not by whom and why.
+    Raises ValueError if it is malformed, or lacks who confirmed it and why.
     """
     if len(raw) > MAX_CONFIRMATION_BYTES:
         raise ValueError(f"the confirmation has more than {MAX_CONFIRMATION_BYTES} bytes")
@@ -159,7 +159,7 @@ def read_bar(entry_id: bytes, close: bytes) -> LaterBar | None:
 
 
 def mark_of(position: Position, price: Price) -> Mark:
-    """The mark that a position and its price make."""
+    """The mark of a position and its price."""
     session = price.price
     return Mark(
         session.last,

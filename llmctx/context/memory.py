@@ -1,4 +1,4 @@
-"""What the trail remembers of a symbol, as a package of its present position shows it (see context/remember)."""
+"""What the trail remembers about a symbol, as shown in a package of its present position (see context/remember)."""
 
 from decimal import Decimal
 from typing import Literal
@@ -7,7 +7,7 @@ from llmctx import clock
 from llmctx.schema import values
 
 MemoryLength = Literal["off", "short", "long"]
-"""How much of it a package has."""
+"""The length of a package's memory."""
 NOTHING = b"{}"
 """The memory before the first package."""
 _ROUNDING = Decimal("1e-9")
@@ -15,7 +15,7 @@ _PLACES, _LARGEST = Decimal("0.0001"), Decimal(10**6)
 
 
 def seen_from(memory: values.Memory, position: values.Position) -> values.Memory:
-    """The memory as a package of this position shows it: if it is another one, the one before is closed."""
+    """The memory as a package of this position shows it; if it is another position, the previous one is closed."""
     opening = memory.opening
     if opening is None or _is_same(opening, position):
         return memory
@@ -32,7 +32,7 @@ def seen_from(memory: values.Memory, position: values.Position) -> values.Memory
 
 
 def _is_same(opening: values.Opening, position: values.Position) -> bool:
-    """A collector that restarts may set the entry time anew; the paper broker may average the entry price."""
+    """A collector that restarts may set a new entry time; the paper broker may average the entry price."""
     return clock.to_ms(opening.entry_time) == clock.to_ms(position.entry_time) or (
         opening.side == position.side
         and abs(opening.entry_price - position.entry_price) <= _ROUNDING * position.entry_price
@@ -40,6 +40,6 @@ def _is_same(opening: values.Opening, position: values.Position) -> bool:
 
 
 def moved_pct(then: Decimal, now: Decimal, side: str) -> Decimal:
-    """The move from one price to another in percent, positive if it is in the favour of this side."""
+    """The move from one price to another in percent, positive if it favours this side."""
     moved = max(-_LARGEST, min(_LARGEST, (now / then - 1) * 100))
     return (moved if side == "long" else -moved).quantize(_PLACES)

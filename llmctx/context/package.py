@@ -29,14 +29,14 @@ from llmctx.schema import values
 from llmctx.schema.symbol import market_of
 
 _ROUNDING = Decimal("1e-9")
-"""The relative difference that an entry price may have from computing it again."""
+"""The relative difference in an entry price that computing it again may cause."""
 _OTHER_CLOCK = {
     "bars": 'it says "clock": "bars", but this trail has the server\'s clock; feed recorded data to another server or '
     "database, or live data with --live",
     "server": 'it does not say "clock": "bars", but this trail has the clock of its bars; run a live system on another '
     "server or database",
 }
-"""What is wrong with a system:state of one clock on a trail with the other one, and what to do."""
+"""What is wrong with a system:state of one clock on a trail with the other clock, and what to do."""
 
 
 class Package(BaseModel):
@@ -49,17 +49,17 @@ class Package(BaseModel):
     as_of_ms: int
     """The time of the package, in milliseconds."""
     clock: str
-    """Whose clock that is: server, or bars (recorded data)."""
+    """The clock of that time: server, or bars (recorded data)."""
     sections: dict[str, Section]
     """Section name to section, in the order in which a prompt shows them."""
     marks: Marks | None = None
-    """What was believed of the price before; None if plausibility was not judged (see Snapshot)."""
+    """What was believed about the price before; None if plausibility was not judged (see Snapshot)."""
     ledger: Ledger | None = None
-    """What was decided about the symbol before; None if there is no mandate that counts it."""
+    """Earlier decisions about the symbol; None without a mandate that counts them."""
     halts: dict[str, str] = {}
-    """The keys that halt, as far as they are set, and what they say."""
+    """The halt keys that are set, with their values."""
     marks_after: Marks | None = None
-    """What is believed of it now; None if it was not judged."""
+    """What is believed about the price now; None if it was not judged."""
 
     @cached_property
     def contents(self) -> dict[str, SectionContent]:
@@ -92,12 +92,12 @@ class Package(BaseModel):
 
     @property
     def price_doubts(self) -> list[Finding]:
-        """Why the newest price is not to be acted on before it is confirmed."""
+        """Why the newest price must be confirmed before it is acted on; empty if it need not be."""
         return [finding for finding in self.sections["price"].implausible if finding.doubts_price]
 
     @property
     def confirmed_by(self) -> str | None:
-        """The person who confirmed the price before which this one is judged; None if nobody had to."""
+        """The person who confirmed the previous price; None if nobody had to."""
         believed = None if self.marks is None else self.marks.believed
         return believed.by or None if believed is not None and believed.is_on(self.position) else None
 
@@ -120,7 +120,7 @@ def build_package(snapshot: Snapshot) -> Package:
     """Build the package of a snapshot."""
     # a collector's clock may run a little ahead of the server's; recorded data has one clock only
     skew_ms = snapshot.rules.skew_ms if snapshot.clock == "server" else 0
-    # as_of is cut to milliseconds: what was written within its last one is not later
+    # as_of is cut to milliseconds: a write within its last one is not later
     latest = clock.from_ms(snapshot.as_of_ms + skew_ms) + timedelta(microseconds=999)
     first_seen = first_seen_in(snapshot)
     contents = read_contents(snapshot, first_seen)
@@ -156,7 +156,7 @@ def build_package(snapshot: Snapshot) -> Package:
 
 
 def _leave_out_later_news(contents: dict[str, SectionContent], latest: datetime) -> None:
-    """Leave out headlines that are later than the package: each costs itself, not the section."""
+    """Leave out headlines that are later than the package; the section stays valid."""
     content = contents.get("sentiment")
     if content is None or not isinstance(content.value, values.Sentiment) or content.future_moment(latest) is None:
         return
@@ -205,7 +205,7 @@ def _check_identity(sections: dict[str, Section], symbol: str) -> None:
 
 
 def _check_clock(sections: dict[str, Section], trail_clock: str | None) -> None:
-    """Invalidate a system:state that says another clock than the trail's."""
+    """Invalidate a system:state whose clock differs from the trail's."""
     system = sections["system"]
     if trail_clock is None or not isinstance(system.value, values.System):
         return
@@ -267,12 +267,12 @@ def _check_thesis(sections: dict[str, Section]) -> None:
 
 
 def _is_on(thesis: values.Thesis, position: values.Position) -> bool:
-    """Whether a thesis is about this position: the same entry time, or everything else that tells positions apart.
+    """Whether a thesis is about this position: the same entry time, or the same position by its other fields.
 
-    A collector that restarts may set the entry time anew. It is the same position then if side and entry price are the
-    same, no more is held than before, and the last decision did not close it.
+    A collector that restarts may set a new entry time. It is the same position then if side and entry price match, no
+    more is held than before, and the last decision did not close it.
     """
-    # published theses carry milliseconds, positions may carry more
+    # published theses have milliseconds, positions may have more digits
     if thesis.entry_time is not None and clock.to_ms(thesis.entry_time) == clock.to_ms(position.entry_time):
         return True
     if thesis.entry_price is None or thesis.held is None or thesis.action == "exit":

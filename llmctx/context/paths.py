@@ -24,7 +24,7 @@ _QUOTED = re.compile(r"""\[("(?:[^"\\]|\\.)*+")\]""")
 
 
 def child(path: str, name: str) -> str:
-    """The path of the field `name` of what stands at `path`."""
+    """The path of the field `name` of the value at `path`."""
     if name.isascii() and name.replace("_", "a").isalnum():
         return f"{path}.{name}"
     return f"{path}[{json.dumps(name, ensure_ascii=not name.isprintable())}]"
@@ -70,7 +70,7 @@ def is_shown(name: str) -> bool:
 
 
 def dotted(path: str) -> str:
-    """The path as the first templates write it: with a dot before names that have a hyphen, too."""
+    """The path as the first templates write it: names with a hyphen follow a dot, too."""
     if '["' not in path:
         return path
     return _QUOTED.sub(lambda found: f".{name}" if is_plain(name := json.loads(found[1])) else found[0], path)

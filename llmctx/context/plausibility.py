@@ -1,7 +1,7 @@
 """What is implausible about a section: a table of rules over one package and the marks before it.
 
 An implausible section keeps its status and its facts; prompt and record say what is wrong with it. Rules that put the
-newest price in doubt name what confirms it, and until then a breached stop is not obeyed (decision/guards).
+newest price in doubt name what confirms it; until then a breached stop is not acted on (decision/guards).
 docs/plausibility.md shows the table.
 """
 
@@ -35,7 +35,7 @@ class Rule(NamedTuple):
     says: str
     """What is implausible."""
     find: Callable[[Any, Any], str | None]
-    """Returns the reason, or None: of the section's path and value, or of the rule's name and the PriceCase."""
+    """Returns the reason or None, from the section's path and value, or from the rule's name and the PriceCase."""
     confirmed_by: ConfirmedBy = ConfirmedBy.NOT_NEEDED
     """What confirms the price, if the rule puts it in doubt."""
 
@@ -126,13 +126,13 @@ def _rules_of(rules: tuple[Rule, ...], section: str) -> tuple[Rule, ...]:
 
 
 def findings_of_value(section: str, value: BaseModel) -> tuple[Finding, ...]:
-    """What is implausible about a section's value alone."""
+    """What is implausible about a section's value by itself."""
     rules = _rules_of(VALUE_RULES, section)
     return _findings(rules, paths.root(section), value) if rules else ()
 
 
 def findings_of_case(section: str, case: PriceCase) -> tuple[Finding, ...]:
-    """What is implausible about the price or the position, held against each other and the marks."""
+    """What is implausible about the price or the position, compared with each other and with the marks."""
     return _findings(_rules_of(CASE_RULES, section), None, case)
 
 

@@ -1,6 +1,6 @@
-"""The portfolio section: from `portfolio:current`, or joined from the positions of symbols that a setting names.
+"""The portfolio section: from `portfolio:current`, or joined from the positions of symbols that a setting lists.
 
-What cannot be read is unknown, which is not flat: while one position is unknown, no sum over positions is given.
+Unreadable positions are unknown, which is not flat: while one position is unknown, sums over positions are null.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ _MAX_HOLDINGS = 200
 
 
 def portfolio_places(symbol: str, named: Sequence[str], rules: ReadRules) -> dict[str, Place]:
-    """Where the further keys are that the section needs, by symbol: none if it needs this symbol's position alone.
+    """The places of the extra keys that the section needs, by symbol; none if this symbol's position is enough.
 
-    `named` are the symbols whose positions make it, none for `portfolio:current`, which has the empty symbol.
+    `named` lists the symbols whose positions form it, none for `portfolio:current`, which has the empty symbol.
     """
     sections = rules.sections
     if not named:
@@ -33,7 +33,7 @@ def portfolio_places(symbol: str, named: Sequence[str], rules: ReadRules) -> dic
 
 
 def portfolio_section(found: Mapping[str, RawSection], *, joined: bool) -> RawSection:
-    """The section, from what was read by symbol under `portfolio_places`, and the symbol's own position."""
+    """The section, from the values read by symbol under `portfolio_places`, and the symbol's own position."""
     if not joined:
         return found[""]
     positions: dict[str, Any] = {}
@@ -46,7 +46,7 @@ def portfolio_section(found: Mapping[str, RawSection], *, joined: bool) -> RawSe
 
 
 def read_portfolio(document: Any, sections: Sections | None = None) -> Any:
-    """The document of a portfolio; one that was joined is made of its positions, read by the rules of `sections`."""
+    """The document of a portfolio; a joined one is built from its positions, read by the rules of `sections`."""
     if not isinstance(document, dict) or not isinstance(document.get("positions"), dict):
         return document
     holdings, unknown, signed, marked = [], [], [], []
@@ -62,7 +62,7 @@ def read_portfolio(document: Any, sections: Sections | None = None) -> Any:
             unknown.append(symbol)
             continue
         if position.current_price is None:
-            unknown.append(symbol)  # what it is worth nobody has written
+            unknown.append(symbol)  # nobody has written its value
             continue
         worth = position.quantity * position.current_price
         on_margin = position.unrealized_pnl_pct_basis == "margin"  # another percentage than the other holdings have
@@ -96,13 +96,13 @@ def _position_in(text: str, symbol: str, sections: Sections | None) -> Any:
 
 
 def _sum(numbers: list[Decimal | None]) -> Decimal | None:
-    """The sum, None if one number is unknown."""
+    """The sum; None if one number is unknown."""
     known = [number for number in numbers if number is not None]
     return sum(known, Decimal(0)) if len(known) == len(numbers) else None
 
 
 def with_uncounted(portfolio: values.Portfolio, system: values.System) -> values.Portfolio:
-    """A joined portfolio, with the positions that system:state counts and no key of the setting holds."""
+    """A joined portfolio, with the positions that system:state counts and that no listed symbol has."""
     counted = len(portfolio.holdings) + len(portfolio.unknown)
     missing = (system.active_positions_count or 0) - counted
     if not portfolio.joined or missing <= 0:

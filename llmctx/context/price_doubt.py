@@ -12,11 +12,13 @@ from llmctx.schema import values
 TOO_OLD = "too_old"
 _MARK_PRICE_FACTOR = 1.1
 FROZEN_AFTER = 5
-"""The same price and volume under so many timestamps in a row, while the market is open, are a frozen feed."""
+"""The same price and volume at so many timestamps in a row, while the market is open, mean a frozen feed."""
 
 
 class PriceCase:
-    """A price and everything that it is held against. Do not modify; plain attributes, because every tick makes one."""
+    """A price and everything that it is compared with. Do not modify; it has plain attributes because every tick makes
+    one.
+    """
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class PriceCase:
         self.believed, self.doubted = self._of_position(marks.believed), self._of_position(marks.doubted)
         """The last believed price of this position, and the first one that is still in doubt."""
         self.broken = self._broken()
-        """The step that the price breaks against the one before it, or else against the position's levels."""
+        """The step from the previous price that breaks a rule, or else the step from the position's levels."""
 
     def _of_position(self, mark: Mark | None) -> Mark | None:
         return mark if mark is not None and mark.is_on(self.position) else None
@@ -67,7 +69,7 @@ class PriceCase:
             before, at_ms, named = self.position.current_price, self.marked_ms, "position.current_price"
         else:
             return self._broken_level()
-        # a position marked together with the price says nothing of the price before
+        # a position marked together with the price is no evidence about the previous price
         rule = self.step_from(before, at_ms) if believed is not None or at_ms < self.at_ms else None
         if rule is None:
             return self._broken_level()
@@ -76,7 +78,7 @@ class PriceCase:
         return None if rule is None else Finding(rule, explain(rule, self.last, before, where))
 
     def _after_doubt(self, rule: str) -> str | None:
-        """The rule that still stands if the price lies where an earlier one was doubted; None if it is confirmed."""
+        """The rule that still applies if the price lies where an earlier one was doubted; None if it is confirmed."""
         if not self.continues_doubt or self.doubted is None:
             return rule
         doubted, rules = self.doubted, self.marks.rules
@@ -88,7 +90,7 @@ class PriceCase:
         return None if another or self._bar_confirms(doubted) else JUMP
 
     def _bar_confirms(self, doubted: Mark) -> bool:
-        """Whether the newest bar began after a doubted price, and closed at another one near it."""
+        """Whether the newest bar began after a doubted price, and closed at another price near it."""
         bar, position = self.bar, self.position
         if bar is None or not doubted.at_ms <= bar.start_ms <= self.as_of_ms or bar.close == doubted.last:
             return False
@@ -102,7 +104,7 @@ class PriceCase:
         if stop is None or not stop_reached(position, self.last):
             return None
         if believed is not None and believed.stop_loss == stop and stop_reached(position, believed.last):
-            return None  # the stop was reached by a believed price before
+            return None  # a believed price had reached the stop before
         levels = [("stop_loss", stop)]
         if believed is None and factor_of(stop, self.last) > USUAL:
             levels.append(("entry_price", position.entry_price))
@@ -114,7 +116,7 @@ class PriceCase:
 
     @property
     def times_seen(self) -> int:
-        """Under how many timestamps in a row the price and its volume are the same, this one included."""
+        """How many timestamps in a row, this one included, had the same price and volume."""
         believed = self.believed
         if believed is None or (believed.last, believed.volume) != (self.last, self.mark.volume):
             return 1
@@ -127,7 +129,7 @@ class PriceCase:
 
     @property
     def is_newer(self) -> bool:
-        """Whether it is newer than a price that was in doubt, or is the very one that a person confirmed."""
+        """Whether it is newer than a price that was in doubt, or is exactly the one that a person confirmed."""
         if self.doubted is not None and self.at_ms > self.doubted.at_ms:
             return True
         believed = self.believed
@@ -179,7 +181,7 @@ def beyond_liquidation(case: PriceCase) -> str | None:
 
 
 def mark_price_far(case: PriceCase) -> str | None:
-    """Say that mark price and last price are no prices of the same thing."""
+    """Say that mark price and last price cannot belong to the same instrument."""
     mark, last = case.position.mark_price, case.last
     if mark is None or factor_of(mark, last) <= _MARK_PRICE_FACTOR:
         return None

@@ -10,19 +10,19 @@ from math import sqrt
 UNIT_OR_SPLIT, BAD_PRINT, JUMP = "unit_or_split", "bad_print", "jump"
 
 USUAL = 1.25
-"""A step up to this factor is believed at any time."""
+"""A step up to this factor is always believed."""
 SESSION_MS = 4 * 3600 * 1000
-"""For this long the usual factor holds; after that the part above 1 grows with the square root of the time."""
+"""Within this time the usual factor applies; after that the part above 1 grows with the square root of the time."""
 SMALLEST_RATIO, LARGEST_RATIO = 2, 100
-"""Splits and units are 3:2 and the whole numbers from one to the other."""
+"""Splits and units are 3:2 and the whole numbers in this range."""
 TOLERANCE = 0.03
 """How far a factor may be from such a ratio."""
 COMPARABLE_MS = 10 * 24 * 3600 * 1000
-"""After a longer time a price may have doubled by itself, and its factor no longer shows a split."""
+"""After a longer time a price may have doubled by itself, so its factor no longer indicates a split."""
 BAD_PRINT_FACTOR = 4
 """A larger factor that is no such ratio is a bad print: a fall by more than three quarters, or a rise above 4 times."""
 PERSONAL = (UNIT_OR_SPLIT, BAD_PRINT)
-"""The rules that further prices in the same wrong unit do not disprove."""
+"""The rules that more prices in the same wrong unit do not disprove."""
 
 _MAX_FROM_BANDS = 0.6
 

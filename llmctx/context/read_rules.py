@@ -30,7 +30,7 @@ SectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,60}$"
 """A section, or the section of one signal type: signals.entry."""
 Limit = Annotated[int, Field(ge=0, le=10**12)]
 Clock = Literal["server", "bars"]
-"""Whose time ages are measured against: the server's, or that of system:state, which a feed of recorded data writes."""
+"""The clock that ages are measured against: the server's, or system:state's, which a feed of recorded data writes."""
 
 
 class ReadRules(BaseModel):
@@ -47,17 +47,18 @@ class ReadRules(BaseModel):
     skew_ms: Limit = 2000
     """How far a collector's clock may run ahead of the server's; on the bars clock the tolerance is 0."""
     clock: Clock | None = None
-    """The trail's clock; None if it is not fixed yet, and system:state says which one holds."""
+    """The trail's clock; None while it is not fixed and system:state decides."""
     stale_stop_factor: Annotated[int, Field(ge=1, le=10**6)] = 10
-    """A stop is obeyed on a stale price up to so many times the price's limit."""
+    """How many times its limit a price may be old and still trigger a stop."""
     portfolio: tuple[str, ...] | None = None
-    """The symbols whose positions make the portfolio section, none for `portfolio:current`; None: no such section."""
+    """The symbols whose positions form the portfolio section, empty for `portfolio:current`; None without that section.
+    """
     timeframes: bool = False
-    """Whether there is a section with the indicators of longer bars."""
+    """Whether there is a section with indicators of longer bars."""
     memory: MemoryLength = "off"
-    """How much of the trail's memory of a symbol the memory section has."""
+    """The length of the memory section."""
     sections: Sections | None = None
-    """The rules of mapped sections and sections of one's own; None if all keys are the schema's."""
+    """The rules of mapped and custom sections; None if all keys are the schema's."""
 
     def keys(self, symbol: str, partition: int) -> Mapping[str, str]:
         """Map every section of a symbol's package to its key, in prompt order."""
@@ -66,5 +67,5 @@ class ReadRules(BaseModel):
         return self.sections.keys(symbol, self.signal_types, partition)
 
     def plain(self) -> "ReadRules":
-        """The same without the sections that a setting adds."""
+        """The same without the sections that settings add."""
         return self.model_copy(update={"portfolio": None, "timeframes": False, "memory": "off"})

@@ -62,7 +62,7 @@ async def read_snapshot(
     as_of_ms, clock = as_of(sections["system"].raw, server_ms, rules.clock)
     thesis = known.thesis
     if thesis is not None and thesis.as_of_ms > as_of_ms + (rules.skew_ms if clock == "server" else 0):
-        thesis = None  # data of an earlier day is fed again: what was decided later must not show in it
+        thesis = None  # data of an earlier day is fed again: later decisions must not show in it
     sections["thesis"] = RawSection(thesis_key, None if thesis is None else thesis.text)
     if rules.portfolio is not None:
         found_positions = {
@@ -103,13 +103,13 @@ async def read_raw(redis: Redis, keys: Sequence[str], kind: str = STRING) -> lis
 
 
 def _said(value: object) -> str:
-    """What a key that halts says; whatever it holds, it halts."""
+    """The value of a halt key; any value halts."""
     text = value if isinstance(value, bytes) else value[0] if isinstance(value, list) else b""
     return cut(text.decode(errors="replace"), MAX_REASON_CHARS)
 
 
 class _Kinds(NamedTuple):
-    """How the keys of a package are read, if not all of them are strings with the schema's names."""
+    """How the keys of a package are read, if not all are strings with the schema's names."""
 
     keys: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
@@ -131,7 +131,7 @@ def _kinds(sections: Sections, symbol: str, signal_types: tuple[str, ...], parti
 
 
 def _with_further(how: _Kinds, further: Sequence[Place]) -> list[str]:
-    """How the keys are read with further ones behind them; empty if all of them are strings."""
+    """How the keys are read, with extra ones behind them; empty if all are strings."""
     if not how.args and all(place.kind == STRING for place in further):
         return []
     kinds, *fields = how.args or (STRING * len(how.keys),)
@@ -143,7 +143,7 @@ def _with_further(how: _Kinds, further: Sequence[Place]) -> list[str]:
 
 
 def _raw_section(key: str, value: Any) -> RawSection:
-    """What was read of a section: a text, None, [why it cannot be read], or ["", name, value, ...] of a hash."""
+    """The result of reading a section: a text, None, [why it cannot be read], or ["", name, value, ...] for a hash."""
     if value is None or isinstance(value, bytes):
         return RawSection(key, value)
     first, *pairs = value

@@ -1,7 +1,7 @@
-"""Remember a package and what was said about it: pure steps from one memory of a symbol to the next.
+"""Remember a package and its outcome: pure steps from one memory of a symbol to the next.
 
 The memory before a package is part of its snapshot. The memory after a record follows from that, the package and the
-verdict of the record, so it never needs more than the newest record, and holds nothing that lies later.
+record's verdict, so only the newest record is ever needed, and nothing later than it is remembered.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ _LENGTHS = {"short": _Kept(2, 2, words=False), "long": _Kept(5, 5, words=True)}
 
 
 class Said(NamedTuple):
-    """What a record says of a decision."""
+    """What a record says about a decision."""
 
     action: str
     """The action allowed after the guardrails."""
@@ -43,7 +43,7 @@ class Said(NamedTuple):
 
 
 def said_in(record: Mapping[str, Any], *, usable: bool) -> Said:
-    """What a record says. `usable` tells whether its words may be shown again."""
+    """The remembered part of a record. `usable` tells whether its words may be shown again."""
     decision, action = record.get("decision"), str(record["verdict"]["action"])
     if decision is None:
         return Said(action, counts=action not in ("hold", "none"))
@@ -51,7 +51,7 @@ def said_in(record: Mapping[str, Any], *, usable: bool) -> Said:
 
 
 def memory_after(package: Package, said: Said, length: MemoryLength) -> bytes:
-    """The memory after a package on which this was said, as the next snapshot has it.
+    """The memory after a package and what was decided on it, as the next snapshot has it.
 
     The package must have a position and a price.
     """
@@ -78,7 +78,7 @@ def memory_after(package: Package, said: Said, length: MemoryLength) -> bytes:
 
 
 def _as_json(value: Any) -> Any:
-    """A value whose times are texts; whole numbers are written without a point, as the schema's keys have them."""
+    """A value with times as text; whole numbers are written without a point, as in the schema's keys."""
     if isinstance(value, BaseModel):
         return {name: _as_json(item) for name, item in value}
     if isinstance(value, list):
@@ -117,7 +117,7 @@ def _decision(package: Package, said: Said, kept: _Kept) -> values.PastDecision:
 
 
 def _followed(past: values.PastDecision, position: values.Position, price: Decimal) -> values.PastDecision:
-    """A past decision with what a later package says of it."""
+    """A past decision, completed by a later package."""
     changes: dict[str, Any] = {"moved_pct": moved_pct(past.price, price, position.side)}
     if past.held_after is None:
         changes["held_after"] = position.quantity

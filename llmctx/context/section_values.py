@@ -1,4 +1,4 @@
-"""Every value of a section in a server, wherever a mapping says that it stands: for lists, counts and totals."""
+"""Every value of a section in a server, wherever a mapping places it: for lists, counts and totals."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -19,7 +19,7 @@ _MAX_HASH_BYTES, _MAX_READ_BYTES = 16 * 2**20, 8 * 2**20
 
 
 class SectionValue(NamedTuple):
-    """What one symbol has under a section; a section that is one for all has no symbol."""
+    """The value of one symbol in a section; a section shared by all has no symbol."""
 
     section: str
     """price, position, signals.entry, ..."""
@@ -28,10 +28,10 @@ class SectionValue(NamedTuple):
     raw: RawSection
     """Its key, or its field of a hash, and the bytes read."""
     memory_bytes: int
-    """The memory that its key uses in the server; of the fields of one hash, the first has all of it."""
+    """The server memory used by its key; if it is a field of a hash, the first field has the total."""
 
     def content(self, sections: Sections | None) -> SectionContent:
-        """Its content, as a package would have it apart from its age."""
+        """Its content, as in a package but without an age."""
         if self.raw.unread is not None or self.raw.raw is None:
             return SectionContent(self.section, None, Status.INVALID, self.raw.unread or "says nothing")
         if sections is None or sections.rule_of(self.section) is None:
@@ -40,7 +40,7 @@ class SectionValue(NamedTuple):
 
 
 async def read_values(redis: Redis, section: str, sections: Sections | None = None) -> AsyncIterator[SectionValue]:
-    """Every value of a family of sections, where the rules of `sections` place it; they are not of one instant.
+    """Every value of a family of sections, wherever the rules of `sections` place it; they are not from one instant.
 
     Raises RedisError if the server does not answer.
     """
@@ -106,7 +106,7 @@ def _fields_of(value: SectionValue, fields: Family, found: Any) -> Iterator[Sect
 
 
 def _named(value: SectionValue, family: Family, fields: Family | None) -> SectionValue:
-    """The value with the symbol, and of a signal its type, that its key and field name."""
+    """The value with the symbol, and for a signal its type, from its key and field."""
     key, _, field = value.raw.key.partition("[")
     parts = (family.parts_of(key) or {}) | ((fields.parts_of(field.removesuffix("]")) or {}) if fields else {})
     section = f"{value.section}.{parts['signal_type']}" if "signal_type" in parts else value.section
@@ -129,13 +129,13 @@ def _raw(key: str, found: Any) -> RawSection:
 
 
 def _owner_of(key: str, sections: Sections) -> Family | None:
-    """The family of a key; of several that it would suit, the one with the longest pattern."""
+    """The family of a key; if several match, the one with the longest pattern."""
     suited = [family for family in sections.families if family.parts_of(key) is not None]
     return max(suited, key=lambda family: len(family.pattern), default=None)
 
 
 async def pages_of(redis: Redis, pattern: str) -> AsyncIterator[list[bytes]]:
-    """The keys that match a pattern, each once, some at a time."""
+    """The keys that match a pattern, each once, in batches."""
     page: list[bytes] = []
     seen: set[bytes] = set()  # a scan may return a key twice
     async for key in redis.scan_iter(pattern, count=1000):

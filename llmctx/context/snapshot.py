@@ -48,22 +48,22 @@ class LastDecision(NamedTuple):
     """The last usable decision on a symbol, from the trail: the thesis of its next package."""
 
     text: bytes
-    """The decision as it was published."""
+    """The decision as published."""
     record: TrailReference
-    """The record that it stands in."""
+    """The record that contains it."""
     as_of_ms: int = 0
-    """The time of its package, in milliseconds; no package of an earlier time has it as its thesis."""
+    """The time of its package, in milliseconds; packages of an earlier time do not have it as their thesis."""
 
 
 class Known(NamedTuple):
-    """What the trail says of a symbol before a snapshot."""
+    """What the trail knows about a symbol before a snapshot."""
 
     marks: Marks = Marks()
-    """What was believed of its price."""
+    """What was believed about its price."""
     thesis: LastDecision | None = None
     """Its last usable decision; None if there is none."""
     ledger: Ledger | None = None
-    """What was decided about it before; None if the trail does not say."""
+    """Earlier decisions about it; None if the trail does not say."""
     memory: bytes = NOTHING
     """What is remembered of its packages and decisions (context/remember)."""
     remembered: TrailReference | None = None
@@ -90,13 +90,13 @@ class Snapshot(BaseModel):
     sections: dict[str, RawSection]
     """What was read, by section name in the order of `schema.keys.section_keys`."""
     marks: Marks | None = None
-    """What was believed of the price before; None if an older version took the snapshot, which judged nothing by it."""
+    """What was believed about the price before; None if an older version, without plausibility, took the snapshot."""
     bar: LaterBar | None = None
-    """The newest bar, read while the price is in doubt; None if there is none, or no doubt."""
+    """The newest bar, read while the price is in doubt; None without a bar or without doubt."""
     ledger: Ledger | None = None
-    """What was decided about the symbol before; None if there is no mandate that counts it."""
+    """Earlier decisions about the symbol; None without a mandate that counts them."""
     halts: dict[str, str] = {}
-    """The keys that halt, as far as they are set, and what they say."""
+    """The halt keys that are set, with their values."""
     thesis: TrailReference | None = None
     """The record that the thesis section comes from; None if there is no thesis, or if its writer named no record."""
     remembered: TrailReference | None = None
@@ -137,7 +137,7 @@ class Snapshot(BaseModel):
         return canonical.dumps(document | self._sometimes())
 
     def _sometimes(self) -> dict[str, Any]:
-        """The further fields of the evidence that this snapshot has."""
+        """The optional fields of the evidence that this snapshot has."""
         found: dict[str, Any] = {}
         if self.bar is not None:
             found["bar"] = {"start_ms": self.bar.start_ms, "close": str(self.bar.close)}
@@ -203,7 +203,7 @@ class Snapshot(BaseModel):
 
 
 def named_sections(digest: str | None, blobs: Mapping[str, bytes]) -> Sections | None:
-    """The mapping with a digest; None if a record names none.
+    """The mapping with a digest; None if the record names none.
 
     Raises ValueError if the blob is missing, was changed or is malformed.
     """

@@ -1,4 +1,4 @@
-"""A section's document as its typed value: a broken field that may be null, or a broken item, costs only itself."""
+"""A section's document as its typed value: a broken optional field, or a broken item, costs only itself."""
 
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin
@@ -11,15 +11,15 @@ from llmctx.schema.annotations import alternatives, is_model
 from llmctx.schema.values import Position
 
 UNREADABLE = "unreadable"
-"""The rule that is broken by a part that was left out."""
+"""The rule broken by a part that was left out."""
 UNREADABLE_STOP = "unreadable_stop"
-"""The rule that is broken by a position whose stop was left out."""
+"""The rule broken by a position whose stop was left out."""
 
 _MAX_ERRORS_SHOWN = 3
 _MAX_ROUNDS = 3
 
 Place = tuple[str | int, ...]
-"""The way to a part of a document: names of fields and indices of items."""
+"""The path to a part of a document: names of fields and indices of items."""
 
 
 class _Part(NamedTuple):
@@ -28,23 +28,22 @@ class _Part(NamedTuple):
     place: Place
     """Where it is."""
     may_be_null: bool
-    """Whether null takes its place; otherwise it is removed from its list or table."""
+    """Whether null replaces it; otherwise it is removed from its list or table."""
     in_table: bool = False
-    """Whether it is an entry of a table, whose names others choose."""
+    """Whether it is an entry of a table with names chosen by others."""
 
 
 def read_value(name: str, model: type[BaseModel], document: Any) -> tuple[BaseModel, tuple[Finding, ...]]:
-    """The typed value of a section's document, with a finding for what was left out of it because it is broken.
+    """The typed value of a section's document, with a finding for each broken part that was left out.
 
-    A field is left out if it may be null; a headline, a candidate or an entry of a table, like a sector, always.
-
+    A field is left out if it may be null; a headline, a candidate or an entry of a table, such as a sector, always.
     Raises ValidationError if anything else is broken.
     """
     try:
         return model.model_validate(document), ()
     except ValidationError as error:
         if name == "thesis":
-            raise  # llmctx writes it: one that is broken is not to be trusted in part
+            raise  # llmctx writes it, so a broken one is not trusted in part
         value, findings = _without_broken(name, model, document, error)
     if isinstance(value, Position) and value.stop_loss is None and document.get("stop_loss"):  # 0 and "" are none
         findings += (Finding(UNREADABLE_STOP, "position.stop_loss cannot be read, so it is unknown where the stop is"),)
@@ -72,7 +71,7 @@ def _without_broken(
 
 
 def _part_to_leave_out(model: type[BaseModel], place: Place) -> _Part | None:
-    """The innermost part on the way to `place` that can be left out; None if there is none."""
+    """The innermost part on the path to `place` that can be left out; None if there is none."""
     found: _Part | None = None
     kinds: list[Any] = [model]
     for depth, step in enumerate(place, start=1):
@@ -97,7 +96,7 @@ def _is_root(kind: Any) -> bool:
 
 
 def _pruned(document: Any, here: Place, broken: dict[Place, bool]) -> Any:
-    """The document without what is broken: null in its place (True), or removed (False)."""
+    """The document without its broken parts: replaced by null (True), or removed (False)."""
     steps: list[tuple[Any, Any]]
     if isinstance(document, dict):
         absent = [place[-1] for place in broken if place[:-1] == here and place[-1] not in document]
@@ -115,7 +114,7 @@ def _pruned(document: Any, here: Place, broken: dict[Place, bool]) -> Any:
 
 
 def _reason(name: str, part: _Part, problem: Any) -> str:
-    """What is wrong with a part, without any text that stands in the value: a prompt shows this outside quotes."""
+    """What is wrong with a part, without quoting its text: a prompt shows this outside quotes."""
     rule = "is missing" if problem["type"] == "missing" else problem["msg"].partition(":")[0]
     if part.in_table:
         return f"an entry of {_path(name, part.place[:-1])} {rule}"

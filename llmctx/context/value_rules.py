@@ -1,4 +1,4 @@
-"""Rules of plausibility over one section's value: fields that contradict each other, or their own range.
+"""Rules of plausibility over one section's value: fields that contradict each other, or exceed their own range.
 
 Each takes the section's path and its value, and returns the reason, which names fields and values, or None.
 """
@@ -26,7 +26,7 @@ def high_below_low(_: str, price: values.Price) -> str | None:
 
 
 def last_outside_session(_: str, price: values.Price) -> str | None:
-    """Say that the last price is outside the session; what rounding makes is not."""
+    """Say that the last price is outside the session, beyond rounding errors."""
     last, high, low = price.price.last, price.price.high, price.price.low
     if low is None or high is None or low * (1 - _ROUNDING) <= last <= high * (1 + _ROUNDING):
         return None
@@ -79,7 +79,7 @@ def _ranged_fields(model: type[BaseModel]) -> list[tuple[str, str, int, int]]:
 
 
 def pnl_against_prices(_: str, position: values.Position) -> str | None:
-    """Say that the profit is not what the prices make; costs may be a share of it."""
+    """Say that the profit does not follow from the prices; costs may be a share of it."""
     move = _move(position)
     if move is None or position.unrealized_pnl is None:
         return None
@@ -93,7 +93,7 @@ def pnl_against_prices(_: str, position: values.Position) -> str | None:
 
 
 def pnl_pct_against_prices(_: str, position: values.Position) -> str | None:
-    """Say that the percentage is not what the prices make, or not one of what the position says it is of."""
+    """Say that the percentage does not follow from the prices, or has another basis than the position says."""
     move, told = _move(position), position.unrealized_pnl_pct
     if move is None or told is None:
         return None
@@ -115,7 +115,7 @@ def pnl_pct_against_prices(_: str, position: values.Position) -> str | None:
 
 
 def funding_rate_far(_: str, position: values.Position) -> str | None:
-    """Say that the funding rate is larger than any exchange allows: it may be a percentage, or that of a year."""
+    """Say that the funding rate is larger than any exchange allows: it may be a percentage, or a yearly rate."""
     rate = position.funding_rate
     if rate is None or abs(rate) <= _MAX_FUNDING_RATE:
         return None
@@ -123,7 +123,7 @@ def funding_rate_far(_: str, position: values.Position) -> str | None:
 
 
 def _leverage(position: values.Position) -> Decimal | None:
-    """The leverage that a position states, or that its margin makes."""
+    """The leverage that a position states, or that follows from its margin."""
     if position.leverage is not None or position.margin is None:
         return position.leverage
     return position.entry_price * position.quantity / position.margin

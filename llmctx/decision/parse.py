@@ -48,7 +48,7 @@ def parse(content: str) -> Decision | Misfit:
 
 
 def capped(document: Any) -> Any:
-    """An answer with its texts and its list of evidence cut to their limits; what is not of the right type is left."""
+    """An answer with its texts and its evidence cut to their limits; values of the wrong type stay as they are."""
     if not isinstance(document, dict):
         return document
     evidence = document.get("evidence")
@@ -88,6 +88,6 @@ def misfit_of(completion: Completion) -> str | None:
 
 
 def _path(location: tuple[int | str, ...]) -> str:
-    """Where it does not fit, for a reader and for the model; names that are not plain stand in quotes, on one line."""
+    """The misfit in words, for a reader and for the model; names that are not plain are quoted, on one line."""
     names = [str(part)[:_MAX_NAME_CHARS] for part in location]
     return ".".join(name if is_plain(name) else json.dumps(name) for name in names) + ": " if names else ""

@@ -44,7 +44,7 @@ _RESULT = re.compile(r"[\d)%]\s*+[=≈]\s*+[$€£¥]?\Z")
 _CONTEXT_CHARS = 48
 _MIN_DIGITS = 3
 _STEPS = 250
-"""What a look at a price costs, the names of levels before it above all."""
+"""The cost in steps of judging a price, mostly for finding level names before it."""
 _MISNAMED = "the name of another level"
 _BELOW, _ABOVE = Decimal("0.8"), Decimal("1.25")
 """The range around the symbol's known levels within which an unnamed number counts as a price."""

@@ -1,8 +1,8 @@
-"""The second request, which tells the model what was wrong with its first answer: statements that the facts do not
-support, or a form that is not the one asked for.
+"""The second request, which tells the model what was wrong with its first answer: unsupported statements, or the wrong
+form.
 
-It is a pure function of the first prompt, the first answer and what was wrong with it. The recorded messages thus
-contain the first answer word for word, and a replay can build the second request again.
+It is a pure function of the first prompt, the first answer and what was wrong with it. So the recorded messages contain
+the first answer word for word, and a replay can build the second request again.
 """
 
 from llmctx import canonical

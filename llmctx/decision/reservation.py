@@ -1,7 +1,7 @@
-"""A verdict whose share of the limits of several positions was refused.
+"""A verdict whose reservation in the shared limits was refused.
 
-Whether there was room is known to the server alone, at that moment. So the record says what the server answered, and a
-rebuild takes it from there.
+Only the server knows at that moment whether there was room. So the record keeps the server's answer, and a rebuild
+takes it from there.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,15 +14,15 @@ from llmctx.decision.verdict import Guard, Verdict
 from llmctx.limits import MAX_REASON_CHARS, cut
 
 EXPOSURE = "exposure"
-"""The guardrail that refuses an add for want of room in the limits of several positions."""
+"""The guardrail that refuses an add when the limits of several positions have no room."""
 EXPIRY_S = 900
-"""Seconds after which room that was reserved is free again, unless `order_expiry_s` is set."""
+"""Seconds after which reserved room is free again, unless `order_expiry_s` is set."""
 Reserve = Callable[[str, Package, Verdict], Awaitable[str | None]]
 """Reserves room for the add of a tick; returns why there is none."""
 
 
 async def with_room(reserve: Reserve | None, reserved_by: str, conclusion: Conclusion) -> Conclusion:
-    """The conclusion, once room is reserved for its add by a tick or an act; a hold if there is none."""
+    """The conclusion after reserving room for its add, by a tick or an act; a hold if there is none."""
     if reserve is None or conclusion.verdict.action != Action.ADD:
         return conclusion
     why = await reserve(reserved_by, conclusion.package, conclusion.verdict)
@@ -30,12 +30,12 @@ async def with_room(reserve: Reserve | None, reserved_by: str, conclusion: Concl
 
 
 def exceeded(total: Total, found: str) -> str:
-    """Why there is no room: what the positions would come to."""
+    """Why there is no room: the total that the positions would reach."""
     return f"{total.name} is {total.limit}, and the positions would come to {found}"
 
 
 def refuse_add(verdict: Verdict, why: str) -> Verdict:
-    """The verdict that stands in place of an add for which there is no room."""
+    """The verdict that replaces an add for which there is no room."""
     detail = cut(f"{why}: {Action.ADD} becomes {Action.HOLD}", MAX_REASON_CHARS)
     refused = {"action": Action.HOLD.value, "quantity": None, "limited": "block", "reason": detail}
     return verdict.model_copy(update=refused | {"guards": (*verdict.guards, Guard(EXPOSURE, detail))})

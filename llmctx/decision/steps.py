@@ -1,4 +1,4 @@
-"""Count the steps of checking an answer. They are not timed: a replay breaks off where the live run did."""
+"""Count the steps of checking an answer. They are not timed, so that a replay stops where the live run did."""
 
 from llmctx.errors import JudgingError
 from llmctx.limits import MAX_JUDGING_STEPS

@@ -1,4 +1,4 @@
-"""The stop: what a price that reached it leads to, whatever the LLM says and whatever the hour is."""
+"""The stop: what happens when a price has reached it, whatever the LLM says and whatever the hour."""
 
 from typing import Literal, NamedTuple
 
@@ -9,31 +9,31 @@ from llmctx.context.value import UNREADABLE_STOP
 from llmctx.decision.decision import Action
 
 STOP_BREACHED = "stop_loss_breached"
-"""The guardrail that obeys a stop."""
+"""The guardrail that enforces a stop."""
 STOP_UNCONFIRMED = "stop_unconfirmed"
-"""The guardrail that fires where a stop is reached by a price that is not believed."""
+"""The guardrail that fires if a price that is not believed reaches a stop."""
 STALE = "stale"
-"""The guardrail that marks a stop obeyed on a stale price."""
+"""The guardrail that marks a stop enforced on a stale price."""
 UnconfirmedStop = Literal["hold", "exit"]
-"""What a stop does that is reached by a price that is not believed."""
+"""What happens if a price that is not believed reaches a stop."""
 
 
 class StopJudgement(NamedTuple):
-    """What a reached stop leads to."""
+    """The consequence of a reached stop."""
 
     guard: str
     """The guardrail that fires."""
     detail: str
     """What it saw."""
     action: Action | None
-    """What is to be done; None for a mark alone."""
+    """The resulting action; None if the guardrail only marks."""
 
 
 def judge_stop(package: Package, unconfirmed: UnconfirmedStop, decided: Action) -> list[StopJudgement]:
-    """What the package's price does to the stop, in order; empty if it has not reached it.
+    """The consequences of the package's price for the stop, in order; empty if it has not reached the stop.
 
-    A price in doubt (docs/plausibility.md) holds, or exits if `unconfirmed` says so. With a stop that cannot be read,
-    what was `decided` stands if it takes no new risk.
+    A price in doubt (docs/plausibility.md) holds, or exits if `unconfirmed` says so. With an unreadable stop, the
+    `decided` action stands if it takes no new risk.
     """
     if not package.stop_reached:
         stands = decided in (Action.HOLD, Action.EXIT, Action.REDUCE)
@@ -57,7 +57,7 @@ def judge_stop(package: Package, unconfirmed: UnconfirmedStop, decided: Action) 
 
 
 def unjudged_stop(package: Package) -> str | None:
-    """Why nobody can tell whether the stop of a position is reached; None if somebody can, or there is no stop."""
+    """Why it is unknown whether a position's stop is reached; None if it is known, or there is no stop."""
     position, price = package.sections["position"], package.sections["price"]
     if position.status is Status.INVALID:
         return f"nobody can tell whether the stop is reached: position is invalid: {position.reason}"

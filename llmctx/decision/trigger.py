@@ -1,6 +1,6 @@
-"""When a tick deserves a call of the model: rules over its package and what was seen when the model was last asked.
+"""When a tick is worth a call of the model: rules that compare its package with that of the last call.
 
-The guardrails judge every tick, whether the model is asked or not: a breached stop is obeyed either way.
+The guardrails judge every tick, whether the model is asked or not, so a breached stop always has its effect.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,25 +19,25 @@ ALWAYS_ASKED = frozenset({"manual", "price_confirmed"})
 """The causes of ticks that a person raises."""
 _MINUTE_MS = 60_000
 _OWN_WORDS = ("thesis", "memory")
-"""Sections that change because of what was decided."""
+"""Sections that change because of decisions."""
 _TELLS_TIME = "hh:mm:ss"
 
 
 class TriggerPolicy(BaseModel):
-    """What makes a tick worth a call; one reason is enough. A position that is new or was resized always is."""
+    """What makes a tick worth a call; one reason is enough. A new or resized position always is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     new_signal: bool = False
-    """A signal that was not there, or is newer."""
+    """A signal that is new or newer."""
     fresh_news: bool = False
-    """A headline that was not there."""
+    """A headline that is new."""
     near_level_pct: Setting | None = Field(None, gt=0, le=100)
     """The price comes within so many percent of stop or target; while it stays there, only if it comes nearer."""
     move_pct: Setting | None = Field(None, gt=0, le=1000)
     """The price has moved by so many percent."""
     every_minutes: int | None = Field(None, ge=1)
-    """So many minutes have passed."""
+    """So many minutes have passed since the last call."""
     changed: bool = False
     """Anything in the package differs, apart from times."""
 
@@ -49,7 +49,7 @@ class TriggerPolicy(BaseModel):
 
 
 class Seen(NamedTuple):
-    """What a package showed, as far as a trigger compares it."""
+    """What a package showed, reduced to what a trigger compares."""
 
     as_of_ms: int
     """Its time, in milliseconds."""
@@ -65,8 +65,8 @@ class Seen(NamedTuple):
     """A hash of every fact that is not a time; equal in one process for equal facts."""
 
 
-class Answer(NamedTuple):
-    """What one rule says."""
+class RuleResult(NamedTuple):
+    """The result of one rule."""
 
     due: bool
     """Whether it is a reason for a call."""
@@ -75,7 +75,7 @@ class Answer(NamedTuple):
 
 
 def seen_in(package: Package) -> Seen:
-    """What a package shows; it must have a position and a price."""
+    """The comparable part of a package; it must have a position and a price."""
     position, sentiment = package.position, package.sections["sentiment"].value
     signals = {
         (name, section.value.timestamp)
@@ -118,15 +118,15 @@ def reason_not_to_ask(policy: TriggerPolicy, package: Package, before: Seen | No
     return f"no call is due since {clock.iso(before.as_of_ms)}: {'; '.join(answer.says for answer in given)}"
 
 
-def _signal(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> Answer | None:
-    return Answer(bool(now.signals - before.signals), "no new signal") if policy.new_signal else None
+def _signal(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> RuleResult | None:
+    return RuleResult(bool(now.signals - before.signals), "no new signal") if policy.new_signal else None
 
 
-def _news(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> Answer | None:
-    return Answer(bool(now.headlines - before.headlines), "no fresh headline") if policy.fresh_news else None
+def _news(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> RuleResult | None:
+    return RuleResult(bool(now.headlines - before.headlines), "no fresh headline") if policy.fresh_news else None
 
 
-def _level(policy: TriggerPolicy, package: Package, before: Seen, now: Seen) -> Answer | None:
+def _level(policy: TriggerPolicy, package: Package, before: Seen, now: Seen) -> RuleResult | None:
     if policy.near_level_pct is None:
         return None
     position = package.position
@@ -137,33 +137,33 @@ def _level(policy: TriggerPolicy, package: Package, before: Seen, now: Seen) -> 
         and _distance_pct(level, now.price) < min(_distance_pct(level, before.price), limit)
         for level in levels
     )
-    return Answer(due, f"not nearer to stop or target within {limit:f}%")
+    return RuleResult(due, f"not nearer to stop or target within {limit:f}%")
 
 
-def _move(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> Answer | None:
+def _move(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> RuleResult | None:
     if policy.move_pct is None:
         return None
     moved = _distance_pct(now.price, before.price)
-    return Answer(moved >= policy.move_pct, f"the price moved {moved:.2f}% of {policy.move_pct:f}%")
+    return RuleResult(moved >= policy.move_pct, f"the price moved {moved:.2f}% of {policy.move_pct:f}%")
 
 
-def _time(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> Answer | None:
+def _time(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> RuleResult | None:
     if policy.every_minutes is None:
         return None
     passed_ms = now.as_of_ms - before.as_of_ms
     due = passed_ms < 0 or passed_ms >= policy.every_minutes * _MINUTE_MS
-    return Answer(due, f"{passed_ms // _MINUTE_MS} of {policy.every_minutes} minutes passed")
+    return RuleResult(due, f"{passed_ms // _MINUTE_MS} of {policy.every_minutes} minutes passed")
 
 
-def _change(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> Answer | None:
-    return Answer(now.content != before.content, "nothing changed") if policy.changed else None
+def _change(policy: TriggerPolicy, _: Package, before: Seen, now: Seen) -> RuleResult | None:
+    return RuleResult(now.content != before.content, "nothing changed") if policy.changed else None
 
 
 def _distance_pct(level: Decimal, price: Decimal) -> Decimal:
     return abs(level - price) / price * 100
 
 
-_RULES: tuple[Callable[[TriggerPolicy, Package, Seen, Seen], Answer | None], ...] = (
+_RULES: tuple[Callable[[TriggerPolicy, Package, Seen, Seen], RuleResult | None], ...] = (
     _signal,
     _news,
     _level,

@@ -1,4 +1,4 @@
-"""The verdict: what may be acted on, and why; and what the guardrails that give it may be set to."""
+"""The verdict: what may be acted on, and why. Also the settings of the guardrails that produce it."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -17,44 +17,44 @@ from llmctx.schema.fields import Setting
 from llmctx.schema.values import Position
 
 OnUngrounded = Literal["off", "flag", "reask", "hold"]
-"""What miscited or false prices do: nothing is checked; a flag; one more question, then a hold; a hold at once."""
+"""What miscited or false prices lead to: no check; a flag; one more question, then a hold; an immediate hold."""
 
 
 class GuardPolicy(BaseModel):
-    """What the guardrails may be set to."""
+    """The settings of the guardrails."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     confidence_floor: Setting = Field(Decimal("0.5"), ge=0, le=1)
-    """Actions other than hold need at least this confidence."""
+    """The least confidence for actions other than hold."""
     grounding: OnUngrounded = "flag"
-    """What miscited or false prices do."""
+    """What miscited or false prices lead to."""
     unconfirmed_stop: UnconfirmedStop = "hold"
-    """What a stop does that is reached by a price that is not believed."""
+    """What a stop leads to if a price that is not believed reaches it."""
     mandate: Mandate | None = None
-    """The limits of what is done; None: there are none."""
+    """The limits on actions; None for no limits."""
     approval: ApprovalRule | None = None
-    """What a person must approve; None: nothing."""
+    """What a person must approve; None for nothing."""
 
 
 class Guard(NamedTuple):
     """One guardrail that fired."""
 
     name: str
-    """Which one."""
+    """Its name."""
     detail: str
     """What it saw, and what it changed."""
 
 
 class Rest(NamedTuple):
-    """What stays of a position after a partial close: the levels are those of the whole."""
+    """What stays of a position after a partial close, with the levels of the whole position."""
 
     quantity: Decimal
-    """Shares that stay."""
+    """The remaining shares."""
     stop_loss: Decimal | None
-    """The stop that they keep; None if the position has none."""
+    """Their stop; None if the position has none."""
     take_profit: Decimal | None
-    """The target that they keep; None if the position has none."""
+    """Their target; None if the position has none."""
 
 
 class Verdict(BaseModel):
@@ -63,9 +63,9 @@ class Verdict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     action: str
-    """hold, exit, reduce, add or adjust_stops; none where the call was refused before the LLM."""
+    """hold, exit, reduce, add or adjust_stops; none if the call was refused before the LLM."""
     quantity: Decimal | None = None
-    """Shares to close or add; None where the action needs none."""
+    """Shares to close or add; None if the action needs none."""
     stop_loss: Decimal | None = None
     """The stop to set; None leaves it."""
     take_profit: Decimal | None = None
@@ -73,25 +73,25 @@ class Verdict(BaseModel):
     guards: tuple[Guard, ...] = ()
     """Every guardrail that fired, in order."""
     limited: Literal["clamp", "block"] | None = None
-    """Whether the mandate changed what was asked for, or refused it; None if it did neither."""
+    """Whether the mandate changed or refused what was asked for; None if it did neither."""
     rest: Rest | None = None
     """What stays after a partial close; None for other actions."""
     repeat_of: str | None = None
-    """The address of the first record of this exit, while the position still stands."""
+    """The address of the first record of this exit, while the position is still open."""
     again_ms: int | None = None
-    """When this exit is published again, in milliseconds, if it is not published now; None for anything else."""
+    """When this exit is published again, in milliseconds, if it is not published now; otherwise None."""
     awaits: Proposal | None = None
-    """What is done instead once a person approves it; None if nothing waits."""
+    """What is done once a person approves it; None if nothing waits."""
     policy: GuardPolicy | None = None
-    """What the guardrails were set to; None where none was asked."""
+    """The settings of the guardrails; None if none ran."""
     grounding: Grounding | None = None
-    """What the package bears out of the answer; None without an answer, or if nothing is checked."""
+    """How well the package supports the answer; None without an answer, or if nothing is checked."""
     reason: str
-    """Why the verdict is what it is, in a sentence."""
+    """The reason for the verdict, in a sentence."""
 
     @property
     def order(self) -> str:
-        """What the execution side is told to do, as `order_of` says."""
+        """What the execution side is told to do, as by `order_of`."""
         return self.action if self.again_ms is None else Action.HOLD.value
 
     @property
@@ -102,8 +102,8 @@ class Verdict(BaseModel):
 
 
 def order_of(verdict: Mapping[str, Any]) -> str:
-    """What the execution side is told to do by a recorded verdict: its action, but hold while there is still time for
-    an earlier exit to be seen.
+    """What a recorded verdict tells the execution side to do: its action, or hold while an earlier exit may still take
+    effect.
     """
     return Action.HOLD.value if "again_ms" in verdict else str(verdict["action"])
 
@@ -116,8 +116,8 @@ def rest_after(position: Position, action: str, quantity: Decimal | None) -> Res
 
 
 def refused(reason: str, package: Package | None = None) -> Verdict:
-    """The verdict on a call that was refused before the LLM: none, but hold where the package has a stop that nobody
-    can judge.
+    """The verdict on a call that was refused before the LLM: none, or hold if the package has a stop that cannot be
+    judged.
     """
     if package is None or (unjudged := unjudged_stop(package)) is None:
         return Verdict(action="none", reason=cut(reason, MAX_REASON_CHARS))

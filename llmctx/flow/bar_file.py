@@ -1,10 +1,12 @@
-"""A file of bars as it comes: CSV, compressed or not, or Parquet; columns by name, the newest first or last.
+"""A file of bars as published: CSV, compressed or not, or Parquet; columns by name, the newest first or last.
 
-What cannot be known from the file is asked for, never guessed: a time without a zone needs `zone`. A file about one
-symbol whose columns do not name it is taken to be about the symbol that its own name begins with, and says so.
+Anything the file does not say must be given, and is never guessed: a time without a zone needs `zone`. A file about one
+symbol whose columns do not name it is assumed to be about the symbol that its file name begins with, and a message says
+so.
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from itertools import chain, islice, pairwise
@@ -15,11 +17,10 @@ from zoneinfo import ZoneInfo
 from llmctx.errors import FeedError
 from llmctx.flow.bar_rows import rows_of
 from llmctx.flow.bars import FIELDS, BadRow, Bar, CellRules, parse_row
-from llmctx.flow.file_symbol import symbol_in_name
 from llmctx.flow.intervals import check_interval, infer_interval
 from llmctx.flow.layouts import LAYOUTS, Columns, columns_without_header, find_columns, is_wide, without_header
 from llmctx.flow.times import TimeRules
-from llmctx.schema.symbol import check_symbol
+from llmctx.schema.symbol import check_symbol, is_symbol
 
 _log = logging.getLogger(__name__)
 
@@ -27,10 +28,22 @@ _SAMPLE_ROWS = 5000
 _MINUTE = timedelta(minutes=1)
 _OUR_COLUMNS = ",".join(FIELDS)
 _Row = tuple[int, list[str]]
+_SUFFIXES = re.compile(r"(\.(csv|txt|tsv|gz|zip|parquet|pq))+$", re.IGNORECASE)
+_FORMS = (
+    re.compile(r"[A-Za-z0-9]+_(?P<symbol>[^ ,]+), \w+( \(\d+\))?"),  # TradingView: NASDAQ_AAPL, 1D
+    re.compile(r"DAT_[A-Z]+_(?P<symbol>[^_]+)_.*"),  # HistData: DAT_ASCII_EURUSD_M1_2024
+    re.compile(r"(WIKI|EOD)[-_](?P<symbol>[^-_ ]+).*"),  # Nasdaq Data Link: WIKI-AAPL
+    re.compile(r"(?P<symbol>[^-_ ]+[-_](USD[TC]?|EUR|GBP|BTC|ETH))([-_ .].*)?", re.IGNORECASE),  # a pair: BTC-USD
+    re.compile(r"(?P<symbol>[^-_ ]+).*"),
+)
+_NO_SYMBOL = re.compile(
+    r"bars|candles|data|download|export|histor(y|ical)(data)?|klines|ohlcv?|out(put)?|prices?|quotes|stocks?|table",
+    re.IGNORECASE,
+)
 
 
 class BarFileOptions(NamedTuple):
-    """What a file does not say itself."""
+    """What the file itself does not say."""
 
     layout: str | None = None
     """The name of its layout; None recognises it."""
@@ -49,7 +62,7 @@ class _View(NamedTuple):
     rules: CellRules
     """How its cells are read."""
     is_part: bool = False
-    """Whether a row has other symbols too, and so perhaps nothing of this one."""
+    """Whether a row has other symbols too, and so perhaps none of this one."""
 
 
 class BarFile:
@@ -77,7 +90,7 @@ class BarFile:
         return iter(reversed(list(items)) if self._newest_first else items)
 
     def interval(self, given: timedelta | None = None) -> timedelta:
-        """The length of its bars: the given one, or else what their starts show; a minute without bars.
+        """The length of its bars: the given one, or else as their starts show; a minute without bars.
 
         Raises FeedError if bars of some symbol cannot have that length.
         """
@@ -106,10 +119,10 @@ class BarFile:
             )
 
     def _bar(self, row: Sequence[str], line: int, view: _View) -> Bar | BadRow | None:
-        """The bar of one symbol in a row; None if a wide row has none of it."""
+        """The bar of one symbol in a row; None if a wide row has none for it."""
         columns = view.columns
         cells = [row[columns.places[name]] if name in columns.places else view.symbol or "" for name in FIELDS]
-        if columns.time is not None and row[columns.time].strip("0 "):  # a bar of a day has the time 000000
+        if columns.time is not None and row[columns.time].strip("0 "):  # a daily bar has the time 000000
             cells[0] += f" {row[columns.time]}"
         if view.is_part and not any(cell.strip() for cell in cells[2:]):
             return None
@@ -176,7 +189,7 @@ class BarFile:
         """
         if self._options.symbol is not None:
             return check_symbol(self._options.symbol)
-        symbol = symbol_in_name(self.path)
+        symbol = _symbol_in_name(self.path)
         if symbol is None:
             raise FeedError(
                 f"{self.path} has no column for the symbol, and its own name tells none.", "Name it with --symbol."
@@ -198,3 +211,12 @@ def count_bars(path: Path) -> int:
     """About how many bars a file has: its lines without a header; 0 if they cannot be counted cheaply."""
     with path.open("rb") as file:
         return 0 if file.read(2) in (b"\x1f\x8b", b"PA", b"PK") else sum(1 for _ in file)
+
+
+def _symbol_in_name(path: Path) -> str | None:
+    """The symbol in the name of a file, at its beginning or where its publisher puts it; None if it tells none, as
+    data.csv does.
+    """
+    name = _SUFFIXES.sub("", path.name)
+    found = next((match["symbol"] for form in _FORMS if (match := form.fullmatch(name))), "")
+    return found if is_symbol(found) and _NO_SYMBOL.fullmatch(found) is None else None

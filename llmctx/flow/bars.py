@@ -1,4 +1,4 @@
-"""Bars: what they are, how one is read from its cells, and how prices are rounded."""
+"""Bars: their fields, how one is read from its cells, and how prices are rounded."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ _NUMBER = re.compile(
 _MAX_EXPONENT = 15
 _MAX_NUMBER_CHARS = 40
 _MAX_ROUNDING = Decimal("1e-5")
-"""By how much of its value a publisher's rounding may put a high below the open."""
+"""The share of its value by which a publisher's rounding may put a high below the open."""
 _ROUNDING = Context(prec=80, rounding=ROUND_HALF_EVEN)
 """Decimal's usual 28 digits are too few for the whole range of prices that a bar may have."""
 _PRICE_PLACES = 4
@@ -69,9 +69,9 @@ class CellRules(NamedTuple):
     times: TimeRules = TimeRules()
     """How the start is read."""
     whole_price: Decimal = Decimal(1)
-    """What a price without a decimal point counts."""
+    """What one unit of a price without a decimal point is worth."""
     on_widened: Callable[[], None] = lambda: None
-    """Called if high or low missed open or close by a rounding, and was moved to enclose it."""
+    """Called if high or low missed open or close by a rounding error, and was moved to enclose it."""
 
 
 def parse_row(row: Sequence[str], line: int, rules: CellRules = CellRules()) -> Bar | BadRow:  # noqa: B008  frozen

@@ -10,10 +10,11 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
-from llmctx import canonical
+from llmctx import canonical, clock
 from llmctx.connection.streams import StreamEntry
 from llmctx.flow.bars import CENT, PERCENT_STEP, rounded
 from llmctx.flow.trades import Order, Trade, order_of
+from llmctx.schema.values import Position
 
 CAPITAL = Decimal(100_000)
 """The equity of a new book, in account currency."""
@@ -193,3 +194,26 @@ def _texts(value: Any) -> dict[str, Any]:
 
 def _decimals(fields: Mapping[str, Any], plain: set[str]) -> dict[str, Any]:
     return {name: item if name in plain else Decimal(item) for name, item in fields.items()}
+
+
+def adopted(book: Book, symbol: str, position: Position | None, split: Decimal | None = None) -> Book:
+    """The book whose trade in a symbol is its position, which is the truth even if somebody else changed it; `split` is
+    the ratio by which it was just adjusted.
+    """
+    trade = book.trades.get(symbol)
+    if position is None:
+        return book.with_trade(symbol, None)
+    if trade is not None and split is not None:
+        quantity, closed = trade.quantity * split, trade.closed * split
+        trade = trade._replace(entry_price=position.entry_price, quantity=quantity, closed=closed)
+    return book.with_trade(symbol, _trade_of(position, trade))
+
+
+def _trade_of(position: Position, trade: Trade | None) -> Trade:
+    entry_time, entry_price, quantity = clock.iso_of(position.entry_time), position.entry_price, position.quantity
+    paid = entry_price * quantity
+    if trade is None or trade.entry_time != entry_time:
+        trade = Trade(entry_time=entry_time, entry_price=entry_price, quantity=quantity, basis=paid)
+    elif float(trade.entry_price) != float(entry_price) or float(trade.quantity) != float(quantity):
+        trade = trade._replace(entry_price=entry_price, quantity=quantity, basis=paid)
+    return trade if trade.leverage == position.leverage else trade._replace(leverage=position.leverage)

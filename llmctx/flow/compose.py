@@ -15,7 +15,7 @@ from llmctx.flow.book import Day
 from llmctx.flow.mark_to_market import monitoring
 from llmctx.flow.market_context import MarketContext
 from llmctx.flow.news import WINDOW, Headline
-from llmctx.flow.portfolio import Account
+from llmctx.flow.portfolio import PortfolioState
 from llmctx.flow.rules import FeedRules
 from llmctx.flow.signals import TradeSignal, signal_value
 from llmctx.flow.step import Step
@@ -34,7 +34,7 @@ _ENTRY, _EXIT = keys.SIGNAL_TYPES
 
 
 class FedBar(NamedTuple):
-    """A bar, and what it makes of its symbol's position and the book."""
+    """A bar, and its effect on its symbol's position and the book."""
 
     tracked: TrackedBar
     """The bar on its symbol's track."""
@@ -47,7 +47,7 @@ class FedBar(NamedTuple):
     tick: Tick | None
     """The tick it raises."""
     corrects: tuple[Bar, Decimal | None] | None = None
-    """The bar, with its adjustment ratio, that takes the place of one with the same start; None without one."""
+    """The bar, with its adjustment ratio, that replaces one with the same start; None without one."""
 
     @property
     def bar(self) -> Bar:
@@ -65,10 +65,10 @@ class Composer:
 
     def __init__(self, run: str, rules: FeedRules) -> None:
         self.market = MarketContext(rules.sectors, rules.vix)
-        """The market as far as it is covered."""
+        """The market, as far as the fed symbols cover it."""
         self.positions: dict[str, Position | None] = {}
         """The position of each symbol that has one; None if it cannot be read."""
-        self.account = Account()
+        self.account = PortfolioState()
         """The paper broker's account."""
         self.watched_symbols: set[str] = set()
         """Symbols that have had a bar."""

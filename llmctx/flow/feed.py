@@ -67,7 +67,7 @@ class Feed:
 
     @property
     def report(self) -> FeedReport:
-        """What was done so far."""
+        """What has been done so far."""
         return self._reporter.report
 
     async def run(self, items: Iterable[Item]) -> FeedReport:
@@ -174,7 +174,7 @@ class Feed:
         """Wait until an item is known, at the feed's speed, and return the time of the clock then."""
         if self._speed is not None and self._time is not None and known > self._time:
             gap_s = (known - self._time).total_seconds()
-            # nobody wants to watch a night go by
+            # nobody wants to watch a whole night pass
             pause_s = gap_s if gap_s <= _MAX_PACED_GAP_S else self._rules.interval.total_seconds()
             await asyncio.sleep(pause_s / self._speed)
         self._time = known if self._time is None else max(known, self._time)
@@ -217,7 +217,7 @@ class Feed:
             self._in_doubt.clear()
 
     async def _correct_bar(self, known: Bar, bar: Bar, at: datetime) -> None:
-        """Put a bar that came again with other values into the place of the stored one."""
+        """Replace a stored bar by one that arrived again with other values."""
         fed = await self._live_keys.correct_bar(bar, at)
         if fed is None:
             self._reporter.already_fed(bar, self._recent)

@@ -39,13 +39,13 @@ class FeedReport:
     fills: int = 0
     """Fills of the paper broker."""
     refused: int = 0
-    """Openings and additions that the paper broker refused, because not one lot was within the limits."""
+    """Openings and additions that the paper broker refused because not even one lot was within the limits."""
     adjusted: list[str] = field(default_factory=list)
     """Symbols whose position was rewritten for a split."""
     already_fed: int = 0
     """Skipped: bars no newer than those in the bars stream, and headlines already known or too old to count."""
     corrected: int = 0
-    """Bars that came again with other values and took the place of the newest one."""
+    """Bars that arrived again with other values and replaced the newest one."""
     bad_rows: int = 0
     """Skipped: malformed rows, and bars out of order."""
     suspected: int = 0
@@ -131,7 +131,7 @@ class FeedReporter:
             self.report.already_fed += 1
 
     def corrected(self, bar: Bar, fed: FedBar) -> None:
-        """Count a bar that came again with other values, and log the first one."""
+        """Count a bar that arrived again with other values, and log the first one."""
         self.report.corrected += 1
         if fed.tick is not None:
             self.report.ticks += 1

@@ -27,7 +27,7 @@ _KEPT = timedelta(days=10)
 
 
 class FundingRate(NamedTuple):
-    """A rate that is paid at one time: if positive, long positions pay short ones."""
+    """A rate that is paid at one time; if positive, long positions pay short ones."""
 
     at: datetime
     """When it is paid, UTC."""
@@ -36,7 +36,7 @@ class FundingRate(NamedTuple):
     rate: Decimal
     """The payment as a fraction of a position's value."""
     price: Decimal | None = None
-    """The mark price at which positions are valued; None: the last price of the bars."""
+    """The mark price at which positions are valued; None for the last price of the bars."""
 
 
 def is_funding(document: Mapping[str, Any]) -> bool:
@@ -108,7 +108,7 @@ class FundingRates:
         self._rates: dict[str, list[FundingRate]] = {}
 
     def add(self, rate: FundingRate) -> None:
-        """Remember a rate; one that is known already changes nothing."""
+        """Remember a rate; a known one changes nothing."""
         rates = self._rates.setdefault(rate.symbol, [])
         if rate not in rates:
             insort(rates, rate, key=_AT)

@@ -1,8 +1,8 @@
-"""The length of a file's bars, seen from their starts.
+"""The length of a file's bars, inferred from their starts.
 
-A bar is known at its end, so a length that is too short would tell the model a close hours before it happened. What is
-inferred is therefore never shorter than what the starts allow: bars of one symbol do not overlap, so the smallest step
-between two of them is at least their length.
+A bar is known at its end, so a length that is too short would tell the model a close hours before it happened. The
+inferred length is therefore never shorter than the starts allow: bars of one symbol do not overlap, so the smallest
+step between two of them is at least their length.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,11 +21,11 @@ _DAY, _SHORT_DAY = timedelta(days=1), timedelta(hours=23)
 """A day that begins at local midnight has 23 hours once a year."""
 _WEEK, _SHORT_MONTH, _MONTH = timedelta(days=7), timedelta(days=28), timedelta(days=31)
 _MIN_STEPS = 9
-"""From so many steps on, all of them being multiples of a longer interval is no accident."""
+"""From this many steps on, it is no accident if all are multiples of a longer interval."""
 
 
 def infer_interval(bars: Iterable[Bar]) -> timedelta | None:
-    """The length of bars, None without bars: of several symbols the shortest that their starts show."""
+    """The length of bars, None without bars; for several symbols the shortest that their starts show."""
     return min((_inferred(starts) for starts in _starts_by_symbol(bars).values()), default=None)
 
 
@@ -52,7 +52,7 @@ def check_interval(bars: Iterable[Bar], interval: timedelta, where: str) -> None
 def _inferred(starts: Sequence[datetime]) -> timedelta:
     """The longest usual interval that the starts of one symbol's bars allow."""
     steps = _steps(starts)
-    if not steps:  # one bar: at midnight it is taken for a day's, which is known later than any shorter one
+    if not steps:  # one bar: at midnight it counts as a daily bar, which is known later than any shorter one
         return _DAY if starts[0].time() == time() else timedelta(minutes=1)
     step = min(steps)
     if step >= _SHORT_MONTH:

@@ -1,7 +1,7 @@
-"""Layouts: how the columns of a bars file are named by those who publish such files, and which column is which.
+"""Layouts: how publishers of bars files name their columns.
 
-A header is read by name, in any order and in any case; columns that nothing asks for are passed over. A layout is
-recognised by the columns that only its publisher has; without one, the usual names are tried.
+A header is read by name, in any order and in any case; other columns are ignored. A layout is recognised by the columns
+that only its publisher has; without one, the usual names are tried.
 """
 
 import re
@@ -26,15 +26,15 @@ class Layout(NamedTuple):
     columns: Mapping[str, str]
     """Our field -> its column, in lower case. Without `symbol` a file is about one symbol."""
     marks: frozenset[str] = frozenset()
-    """Further columns by which it is recognised."""
+    """More columns by which it is recognised."""
     whole_price: Decimal = Decimal(1)
-    """What a price without a decimal point counts."""
+    """What one unit of a price without a decimal point is worth."""
     header: tuple[str, ...] = ()
-    """The columns of a file that is published without a header."""
+    """The columns of a file published without a header."""
     month_first: bool = False
     """Whether its dates are written 03/02/2026 for 2 March."""
     is_of_many: bool = False
-    """Whether a file without the symbol's column may still be about several."""
+    """Whether a file without a symbol column may still be about several symbols."""
 
 
 _BINANCE = (
@@ -88,18 +88,18 @@ _USUAL = {
 
 
 class Columns(NamedTuple):
-    """Where a file's bars stand in a row."""
+    """The place of each column in a row of a file."""
 
     layout: str
     """The layout's name; "columns by name" if none was recognised."""
     places: Mapping[str, int]
     """Our field -> the column's place. Without `symbol` the file is about one symbol."""
     absent: tuple[str, ...]
-    """The fields without a column; the symbol only where nothing else tells it."""
+    """The fields without a column; the symbol only if nothing else names it."""
     time: int | None = None
     """The place of the time of day where the timestamp is a date."""
     whole_price: Decimal = Decimal(1)
-    """What a price without a decimal point counts."""
+    """What one unit of a price without a decimal point is worth."""
     month_first: bool = False
     """Whether its dates are written 03/02/2026 for 2 March."""
 
@@ -109,7 +109,7 @@ def find_columns(header: Sequence[str], name: str | None = None) -> Columns:
     names = [column.strip().lower() for column in header]
     known = [layout for layout in LAYOUTS if _fits(layout, names) and name in (None, layout.name)]
     known = known or [layout for layout in LAYOUTS if layout.name == name]
-    # Our own columns are a part of others': the layout with the most columns of its own is meant.
+    # Our own columns are part of other layouts: the one with the most columns of its own wins.
     found = max(known, key=lambda layout: len(layout.marks | set(layout.columns.values())), default=None)
     wanted = {} if found is None else {field: (column,) for field, column in found.columns.items()}
     places = {
@@ -177,7 +177,7 @@ def _place(field: str, wanted: Sequence[str], names: Sequence[str]) -> int | Non
     for column in wanted:
         if column in names:
             return names.index(column)
-    if field == "volume":  # the first one is counted in what is traded, a second one in what is paid
+    if field == "volume":  # the first one counts units of the traded asset, a second one units of the money paid
         return next((place for place, column in enumerate(names) if column.startswith("volume ")), None)
     return None
 

@@ -30,7 +30,7 @@ _POSITION = keys.BY_SECTION["position"]
 
 
 class LostWritesError(Exception):
-    """The server no longer has what was written to it: it restarted without its last writes."""
+    """The server has lost writes: it restarted without its last ones."""
 
 
 class LiveKeys:
@@ -94,13 +94,13 @@ class LiveKeys:
             if str(partition) in book.seen:
                 entries = await self._store.decisions(partition, book.seen[str(partition)])
                 book = book.with_decisions(partition, entries)
-            else:  # decisions from before there was a broker are not for it
+            else:  # decisions from before there was a broker are not meant for it
                 book = book.with_seen(partition, newest)
         self._book, self._stored_book = book, stored
         self.composer.account.peak = peak_in(await self._store.value(keys.PORTFOLIO), book.day)
 
     async def symbol(self, name: str) -> Symbol:
-        """What is known of a symbol; read from the server on first use."""
+        """The state of a symbol; read from the server on first use."""
         if name not in self._symbols:
             symbol = Symbol(name, self._rules.interval, self._date_of_bar, self._rules.frames)
             symbol.replay([found async for found in self._store.bars(name)])
@@ -148,7 +148,7 @@ class LiveKeys:
         return await self._send(pending, at, on_written)
 
     async def known(self, bar: Bar) -> Bar | None:
-        """The bar that the server has with the same symbol and start; None if it has none."""
+        """The server's bar with the same symbol and start; None if it has none."""
         symbol = await self.symbol(bar.symbol)
         last = symbol.track.last
         if last is None or symbol.first is None or not symbol.first <= bar.start <= last.start:
@@ -156,10 +156,10 @@ class LiveKeys:
         return last if bar.start == last.start else await self._store.bar_at(bar.symbol, bar.start)
 
     async def correct_bar(self, bar: Bar, at: datetime) -> FedBar | None:
-        """Put a bar into the place of the stored one with the same start; None if another feed is ahead.
+        """Replace the stored bar with the same start; None if another feed is ahead.
 
-        Prices, indicators and the mark of the position follow it. The paper broker does nothing: what it filled on the
-        bar as it was before is done.
+        Prices, indicators and the mark of the position follow it. The paper broker does nothing: its fills on the
+        earlier version stand.
         """
         old = await self.symbol(bar.symbol)
         symbol = Symbol(bar.symbol, self._rules.interval, self._date_of_bar, self._rules.frames)
@@ -231,7 +231,7 @@ class LiveKeys:
             raise LostWritesError
         fed_by_others = 0
         for fed, result in refused:
-            if not result.changed:  # another feed is ahead: continue from what it left
+            if not result.changed:  # another feed is ahead: continue from its state
                 del self._symbols[fed.bar.symbol]
                 fed_by_others += 1
             else:

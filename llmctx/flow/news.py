@@ -37,7 +37,7 @@ class Headline(NamedTuple):
     url: str
     """Its address; empty if unknown."""
     score: Decimal | None
-    """Its sentiment from -1 to 1: the provider's score, or else what its words say; None if they say nothing."""
+    """Its sentiment from -1 to 1: the provider's score, or else that of its words; None if they say nothing."""
     label: str | None = None
     """The provider's label, if it gave one."""
 
@@ -123,7 +123,7 @@ def _label(value: Any) -> str | None:
 
 def _score(document: Mapping[str, Any]) -> Decimal | None:
     given = document.get("sentiment_score")
-    if given is None:  # what the provider says of it is not contradicted
+    if given is None:  # the provider's own score is not contradicted
         return None if document.get("sentiment_label") else score_of(_text(document, "headline"))
     if type(given) not in (int, Decimal) or not -1 <= given <= 1:
         raise ValueError("sentiment_score must be a number from -1 to 1")

@@ -1,4 +1,4 @@
-"""A file of headlines as it comes: JSON Lines or one JSON document, in our form or in that of a provider."""
+"""A file of headlines as published: JSON Lines or one JSON document, in our form or in that of a provider."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from llmctx.flow.news import Headline, headline_of
 from llmctx.flow.news_layouts import in_our_form
 
 _LISTS = ("news", "results", "articles", "items", "data", "feed")
-"""Where a provider's answer has its headlines."""
+"""Where a provider's response has its headlines."""
 
 
 def read_news(path: Path) -> Iterator[Headline | BadRow]:
@@ -34,7 +34,7 @@ def read_news(path: Path) -> Iterator[Headline | BadRow]:
 
 
 def _list_in(text: str) -> list[Any] | None:
-    """The headlines of a file that is one JSON document, as a provider answers; None if it is not one."""
+    """The headlines of a file that is one JSON document, such as a provider's response; None if it is not one."""
     try:
         document = canonical.loads(text.encode())
     except ValueError:

@@ -1,6 +1,6 @@
 """How providers of news write a headline, and the same in our form, once for each symbol that it names.
 
-A headline that names no symbol is about whatever it was asked for, which only the asker knows: who stores it adds
+A headline that names no symbol is about the one in the request, which only the requester knows: whoever stores it adds
 `symbol`.
 """
 
@@ -12,7 +12,7 @@ _POLYGON_LABELS = {"positive": "bullish", "negative": "bearish", "neutral": "neu
 
 
 class NewsLayout(NamedTuple):
-    """Where one provider writes what; a point leads into an object."""
+    """The fields of one provider; a point leads into an object."""
 
     time: str
     headline: str

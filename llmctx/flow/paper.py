@@ -21,11 +21,9 @@ from decimal import Decimal
 
 from llmctx import clock
 from llmctx.flow import rules
-from llmctx.flow.adoption import adopted
 from llmctx.flow.bars import CENT, Bar, rounded, rounded_price
-from llmctx.flow.book import Book
+from llmctx.flow.book import Book, adopted
 from llmctx.flow.funding import FundingRate
-from llmctx.flow.margin import with_margin
 from llmctx.flow.signals import TradeSignal
 from llmctx.flow.sizing import MAX_POSITION_WORTH, STAKE, Terms
 from llmctx.flow.trades import (
@@ -37,6 +35,7 @@ from llmctx.flow.trades import (
     FundingPayment,
     Order,
     Trade,
+    with_margin,
 )
 from llmctx.flow.triggers import reached
 from llmctx.schema.values import Position
@@ -64,7 +63,7 @@ class Account:
         self.closed: ClosedPosition | None = None
         self.funding: list[FundingPayment] = []
         self.refused: list[str] = []
-        """What was not bought, and why."""
+        """The refused purchases, and why."""
         self._bar = bar
         self._end = end
         self._terms = terms
@@ -145,7 +144,7 @@ class Account:
 
     @property
     def _unused(self) -> Decimal:
-        """The equity that no position ties up."""
+        """The equity not tied up in positions."""
         return self.book.day.equity + self.book.day.earned - self.book.exposure
 
     def _open(self, side: str | None, execution: Execution) -> None:
@@ -213,7 +212,7 @@ class Account:
         realized = (quantity * execution.price - paid) * (1 if position.side == "long" else -1)
         cost = self._terms.cost_of(quantity, execution.price, maker=execution.reason == TARGET_REACHED)
         if execution.reason == LIQUIDATED and trade.margin is not None:
-            cost = max(trade.margin + realized, Decimal(0))  # the exchange keeps what is left of the margin
+            cost = max(trade.margin + realized, Decimal(0))  # the exchange keeps the remaining margin
         trade = trade._replace(
             quantity=left,
             basis=trade.basis - paid,

@@ -1,4 +1,4 @@
-"""What the paper broker reports: what became of each decision's order, and every fill that no decision asked for."""
+"""The paper broker's effects: what it did about each decision's order, and every fill that no decision asked for."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime

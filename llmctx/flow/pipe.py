@@ -9,14 +9,13 @@ are released: a live source may not send another one for a while.
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, BinaryIO
 
 from llmctx import canonical, clock
 from llmctx.flow.bars import FIELDS, BadRow, Bar, parse_row
-from llmctx.flow.forming import FormingBars
 from llmctx.flow.funding import funding_of, is_funding
 from llmctx.flow.news import headline_of
 from llmctx.flow.timeline import Item, Moment, Timeline, Vix, moments
@@ -69,6 +68,41 @@ def parse_vix(document: dict[str, Any], number: int) -> Vix | BadRow:
 def says_complete(line: bytes) -> bool:
     """Whether a bar says of itself that it is complete."""
     return b'"complete"' in line and canonical.loads(line).get("complete") is True
+
+
+class FormingBars:
+    """Holds back the bars of a live source whose end has not passed: it sends the same bar again and again until then.
+
+    A bar is known at its end, so what was said of it before is never passed on: the newest version waits until the end
+    has passed, or until the source says that it is complete.
+    """
+
+    def __init__(self, interval: timedelta, now: Callable[[], datetime]) -> None:
+        self._interval = interval
+        self._now = now
+        self._held: dict[tuple[str, datetime], Bar] = {}
+
+    def add(self, item: Item, *, complete: bool = False) -> list[Item]:
+        """Take an item and return what may be passed on now, the oldest bar first."""
+        if not isinstance(item, Bar):
+            return [*self.due(), item]
+        place = (item.symbol, item.start)
+        if not complete and item.end(self._interval) > self._now():
+            self._held[place] = item
+            return self.due()
+        self._held.pop(place, None)
+        return [*self.due(), item]
+
+    def due(self) -> list[Item]:
+        """The held bars whose end has passed, the oldest first; each is returned once."""
+        now = self._now()
+        ready = [place for place, bar in self._held.items() if bar.end(self._interval) <= now]
+        return [self._held.pop(place) for place in sorted(ready, key=lambda place: place[1])]
+
+    @property
+    def unfinished(self) -> list[Bar]:
+        """The bars held back."""
+        return list(self._held.values())
 
 
 async def read_pipe(stream: BinaryIO, interval: timedelta, *, live: bool = False) -> AsyncIterator[Moment]:

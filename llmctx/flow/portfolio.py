@@ -1,6 +1,6 @@
-"""The account as the paper broker has it: cash, equity, exposure, holdings, the day's results, drawdown. Pure.
+"""The account as kept by the paper broker: cash, equity, exposure, holdings, the day's results, drawdown. Pure.
 
-A position that cannot be read, or that has no price, is unknown, and unknown is not flat: no sum counts it as nothing.
+A position that cannot be read, or that has no price, is unknown, and unknown is not flat: no sum counts it as zero.
 """
 
 from collections.abc import Mapping
@@ -14,20 +14,20 @@ from llmctx.schema.values import Position
 
 
 class _Holding(NamedTuple):
-    """What the account has in one position."""
+    """The account's share in one position."""
 
     position: Position
     worth: Decimal
-    """What it is worth at its last price, below zero if it is short."""
+    """Its value at its last price, negative if it is short."""
     invested: Decimal
-    """What equity has in it instead of cash: its worth, or of a perpetual only its profit."""
+    """The equity tied up in it: its value, or for a perpetual only its profit."""
     unrealized: Decimal
     text: bytes
     """Its entry in `holdings`."""
 
 
-class Account:
-    """The account over time. A holding is worked out once for as long as its position stays the same."""
+class PortfolioState:
+    """The account over time. A holding is computed once for as long as its position stays the same."""
 
     def __init__(self) -> None:
         self.peak: Decimal | None = None
@@ -73,7 +73,7 @@ class Account:
 
 
 def peak_in(stored: bytes, day: Day) -> Decimal:
-    """The highest equity that the stored portfolio:current knows of; without it that of the day's start."""
+    """The highest equity known to the stored portfolio:current, or else that of the day's start."""
     try:
         return max(Decimal(canonical.loads(stored)["peak_equity"]), day.equity)
     except (ValueError, TypeError, KeyError, ArithmeticError):

@@ -24,7 +24,7 @@ TARGET_DISTANCE = Decimal("0.02")
 """Distance of a new position's target, as a share of its entry price."""
 
 _FRACTION = Decimal("0.0001")
-"""The usual lot of what is traded in fractions where the market never closes."""
+"""The default lot for assets traded in fractions on a market that never closes."""
 _PAIR = re.compile(r".+(USD[TC]?|DAI|EUR|GBP|JPY|KRW|TRY|BTC|ETH|PERP|SWAP)(:.*)?", re.IGNORECASE)
 """A coin and what it is paid in; coins are traded in fractions."""
 
@@ -41,13 +41,14 @@ class FeedRules(NamedTuple):
     exchange: str = "XNYS"
     """The exchange whose hours market_status follows."""
     vix: Decimal | None = None
-    """The volatility index, where the data has no readings of it."""
+    """The volatility index, if the data has no readings of it."""
     cost_bps: Decimal | None = COST_BPS
-    """Cost of the paper broker's fills, in basis points of their worth; None: no broker, positions are only marked."""
+    """Cost of the paper broker's fills, in basis points of their value; None for no broker: positions are only marked.
+    """
     live: bool = False
     """Whether the data is live, and is judged by the server's clock."""
     lots: Mapping[str, Decimal] = {}
-    """The smallest quantity of a symbol; under "" that of all others."""
+    """The smallest quantity of a symbol; "" for all others."""
     min_notionals: Mapping[str, Decimal] = {}
     """The least that a purchase must be worth, in the same form."""
     maker_bps: Decimal | None = None

@@ -24,10 +24,7 @@ class Track:
     """One symbol's session and indicators."""
 
     def __init__(
-        self,
-        interval: timedelta,
-        day_of: Callable[[datetime], date] = datetime.date,
-        frames: FrameRules = NO_FRAMES,
+        self, interval: timedelta, day_of: Callable[[datetime], date] = datetime.date, frames: FrameRules = NO_FRAMES
     ) -> None:
         """`day_of` gives the session that a time belongs to: the exchange's own date."""
         self._interval = interval

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from llmctx import canonical, clock
-from llmctx.flow.bars import CENT, rounded
-from llmctx.schema.values import Thesis
+from llmctx.flow.bars import CENT, rounded, rounded_price
+from llmctx.schema.values import Position, Thesis
 
 _DECISION = "decision "
 _TRADED = ("exit", "reduce", "add", "adjust_stops")
@@ -189,3 +189,28 @@ def order_of(raw: bytes) -> tuple[str, Order] | None:
 def _without_point(value: Decimal | None) -> Decimal | None:
     """Write a whole number without a decimal point: JSON writes 91 as 91.0."""
     return value.to_integral_value() if value is not None and value == value.to_integral_value() else value
+
+
+def _liquidation_price(side: str, trade: Trade, maintenance: Decimal) -> Decimal | None:
+    """The price at which a trade is liquidated, because what is left of its margin is the maintenance margin, a share
+    of the position's value there; None if it has no leverage, or no price is low enough.
+    """
+    if trade.margin is None:
+        return None
+    sign = 1 if side == "long" else -1
+    price = (trade.basis - sign * trade.margin) / (trade.quantity * (1 - sign * maintenance))
+    return rounded_price(price) if price > 0 else None
+
+
+def with_margin(position: Position, trade: Trade, maintenance: Decimal) -> Position:
+    """The position with its margin and liquidation price; unchanged without leverage."""
+    if trade.margin is None:
+        return position
+    return position.model_copy(
+        update={
+            "leverage": trade.leverage,
+            "margin": trade.margin,
+            "liquidation_price": _liquidation_price(position.side, trade, maintenance),
+            "unrealized_pnl_pct_basis": "price",
+        }
+    )

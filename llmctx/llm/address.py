@@ -11,10 +11,10 @@ from urllib.parse import urlsplit, urlunsplit
 from llmctx.errors import EndpointError
 
 NO_KEY = "none"
-"""What stands for a key where an endpoint needs none; the SDK insists on one."""
+"""The placeholder for a key if an endpoint needs none; the SDK insists on one."""
 _OPENAI = ("https", "api.openai.com", None)  # a default port is None
 _ACCOUNT_HEADERS = ("OpenAI-Organization", "OpenAI-Project")
-"""The headers that name an account with OpenAI; no other host gets them."""
+"""The headers that name an account at OpenAI; no other host gets them."""
 
 
 class Address(NamedTuple):

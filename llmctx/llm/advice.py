@@ -1,4 +1,4 @@
-"""Which setting mends a request that an endpoint refuses, from what it says of it."""
+"""Which setting fixes a request that an endpoint refuses, judging by its message."""
 
 import re
 from typing import NamedTuple
@@ -18,9 +18,9 @@ class Advice(NamedTuple):
     about: str
     """context, parameter, schema or tool."""
     text: str
-    """What to do, as it stands behind the endpoint's message."""
+    """What to do, as appended to the endpoint's message."""
     settings: ProfileSettings | None = None
-    """The setting that mends it; None if it takes more than a setting of a parameter."""
+    """The setting that fixes it; None if one parameter's setting is not enough."""
 
 
 def _rename(name: str, other: str) -> Advice:
@@ -57,11 +57,11 @@ _ADVICE = (
         Advice("tool", f"set LLMCTX_LLM__PROFILE__MODE to another mode than tool; {PROBE}"),
     ),
 )
-"""The first that matches holds."""
+"""The first match wins."""
 
 
 def advice(status: int, error: ReportedError) -> Advice | None:
-    """What to set so that the endpoint takes the request; None if that is not known."""
+    """What to set so that the endpoint accepts the request; None if unknown."""
     if status not in _REFUSALS:
         return None
     said = f"{error.param} {error.code} {error.message}"

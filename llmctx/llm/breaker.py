@@ -1,16 +1,16 @@
-"""A circuit breaker: an endpoint that fails again and again is left alone for a while.
+"""A circuit breaker: an endpoint that fails again and again is skipped for a while.
 
 Closed, it lets every call pass. After so many failures in a row it is open and lets none pass. After a pause it is
-half-open: one call passes as a trial, whose success closes it and whose failure opens it anew. Its state is that of one
-process.
+half-open: one call passes as a trial, whose success closes it and whose failure opens it again. Its state belongs to
+one process.
 """
 
 from llmctx import clock
 
 MAX_FAILURES = 5
-"""Failures in a row after which a breaker opens, unless it is set."""
+"""Failures in a row after which a breaker opens, by default."""
 OPEN_S = 30.0
-"""Seconds for which it then stays open, unless it is set."""
+"""Seconds for which it then stays open, by default."""
 
 
 class Breaker:
@@ -59,5 +59,5 @@ class Breaker:
         return self._failures == self._max_failures
 
     def release(self) -> None:
-        """Count nothing: the call told nothing of the endpoint."""
+        """Count nothing: the call says nothing about the endpoint."""
         self._trial = False

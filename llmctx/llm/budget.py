@@ -1,7 +1,7 @@
 """What a call may use at most, and what it used: the arithmetic of every budget.
 
-Whoever keeps a budget reserves the most before a call and counts what was used after it, so that calls under way cannot
-exceed it together. A token stands for at least one byte, so the bytes of a request are an upper bound of its tokens.
+A budget reserves the maximum before a call and counts the actual use after it, so that calls under way cannot exceed it
+together. A token takes at least one byte, so the bytes of a request are an upper bound of its tokens.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,20 +21,20 @@ ADDED_BY_ENDPOINT = 1000
 """The most tokens that endpoints are known to add to a request: Anthropic's instructions for tools take up to 700."""
 _PERHAPS_CHARGED = frozenset({"http 408", "http 500", "http 502", "http 504"})
 _NOT_SENT = frozenset({Outcome.LIMITED, Outcome.UNREACHABLE})
-"""The outcomes of a call without attempts of which it is known that nothing was sent."""
+"""The outcomes of a call without attempts that are certain to have sent nothing."""
 _ZERO = Decimal(0)
 
 
 class Spending(NamedTuple):
-    """Tokens and money: what was used, or the most that may be."""
+    """Tokens and money: used, or the most that may be used."""
 
     tokens: int = 0
     """Tokens of prompts and completions."""
     cost: Decimal = _ZERO
-    """Money, in the currency of the prices; 0 where no price is known."""
+    """Money, in the currency of the prices; 0 if no price is known."""
 
     def plus(self, other: "Spending", times: int = 1) -> "Spending":
-        """The sum; `times` -1 takes the other away."""
+        """The sum; with `times` -1 the difference."""
         return Spending(self.tokens + times * other.tokens, self.cost + times * other.cost)
 
 
@@ -43,7 +43,7 @@ PlanRequest = Callable[[Parameters, OutputSchema], RequestPlan]
 
 
 class CallCost:
-    """What one call may use at most, whoever answers it, and what it used."""
+    """What one call may use at most, whichever endpoint answers, and what it used."""
 
     def __init__(
         self, prices: Mapping[str, Price], plans: Sequence[PlanRequest] = (), *, model: str | None = None
@@ -77,7 +77,7 @@ class CallCost:
         return [plan(parameters, output) for plan in self._plans] or [None]
 
     def used(self, completion: Completion, most: Spending) -> Spending:
-        """What a call used at all endpoints tried. An attempt of which nothing is known counts as the most."""
+        """What a call used at all endpoints tried. An attempt with an unknown result counts as the maximum."""
         models = (completion.model, completion.request.get("model"), self._model)
         if completion.attempts or completion.usage is not None or completion.outcome in _NOT_SENT:
             spent = self._of(completion.attempts, completion.usage, most, *models)
@@ -101,15 +101,15 @@ class BudgetTerms(NamedTuple):
     """A daily budget, and what one call may cost."""
 
     limits: DailyBudget
-    """What may be used."""
+    """The limits."""
     cost: CallCost
     """What a call may use at most, and what it used."""
     output: OutputSchema
-    """What every call asks for."""
+    """The parameters of every call."""
 
 
 class CallBudget(Protocol):
-    """Whatever allows calls, and counts what they used."""
+    """Anything that permits calls, and counts what they used."""
 
     async def reserve(self, symbol: str, prompt: Prompt) -> "Reserved | str":
         """Reserve the most that a call may use; the reason why it may not be made if the budget does not suffice."""

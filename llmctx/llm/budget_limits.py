@@ -6,7 +6,7 @@ from llmctx.schema.fields import Setting
 
 
 class CallLimits(BaseModel):
-    """The most that may be used; None does not limit."""
+    """The most that may be used; None for no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -19,7 +19,7 @@ class CallLimits(BaseModel):
 
     @property
     def bound_needed(self) -> bool:
-        """Whether the most that a call may use must be known."""
+        """Whether the maximum use of a call must be known."""
         return self.tokens is not None or self.cost is not None
 
 

@@ -1,7 +1,7 @@
-"""The client of the Trade LLM: one call to an OpenAI-compatible endpoint, whatever becomes of it.
+"""The client of the Trade LLM: one call to an OpenAI-compatible endpoint, whatever its outcome.
 
-Rules of order: this file alone owns attempts, deadline and outcomes, whichever transport posts; one deadline holds
-over all attempts, waits included; every attempt is kept; what cannot get better is not asked again.
+Rules of order: this file alone owns attempts, deadline and outcomes, whichever transport posts; one deadline covers all
+attempts and waits; every attempt is kept; a failure that cannot improve is not retried.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ _NO_ANSWER = "no answer before the deadline"
 HTTP_OK_BUT = "http 200 with an error "
 """The result of an attempt whose 200 response reports an error, before its status."""
 _BYTES_PER_TOKEN = 4
-"""A rough measure, by which a prompt's tokens are reserved before they are counted."""
+"""A rough estimate, used to reserve a prompt's tokens before they are counted."""
 _MAX_PLANS = 64
 """A replay may ask for many recorded outputs."""
 
@@ -71,11 +71,11 @@ class EndpointClient:
         check_endpoint(base_url, api_key)
         address = resolve(base_url, api_key)
         self.profile = profile_of(address.base_url, model, profile)
-        """What the endpoint and the model can do."""
+        """The capabilities of the endpoint and the model."""
         if self.profile.api is not Api.CHAT:
             address = resolve_for(self.profile.api, base_url, api_key, model)
         self.limit = limit
-        """The limits of a minute; None if there are none."""
+        """The rate limits; None if there are none."""
         address = _with_headers(address, self.profile)
         self._transport: Transport = (
             AiohttpTransport(address, max_body_bytes=max_body_bytes, trust_env=trust_env)
@@ -105,7 +105,7 @@ class EndpointClient:
         return plan
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
-        """The completion of a prompt; every failure of the call is an outcome in it."""
+        """The completion of a prompt; every failure of the call becomes an outcome in it."""
         if prompt.within_s is not None and prompt.within_s < self._timeout_s:
             hurried = copy(self)
             hurried._timeout_s = prompt.within_s  # noqa: SLF001  a copy of this client, with the same connections
@@ -180,7 +180,7 @@ class EndpointClient:
             call.attempts.append(Attempt(result, round(clock.elapsed_ms(began_s)), request_id))
 
     def _refused(self, reply: Reply, call: "_Call") -> Completion:
-        """What became of a call that ended with an error."""
+        """The outcome of a call that ended with an error."""
         error = read_error(reply.body)
         if error is not None and (error.is_filter or error.is_answer) and reply.body is not None:
             return read_completion(reply.body, call.request, tuple(call.attempts))
@@ -191,7 +191,7 @@ class EndpointClient:
         return self._failed(outcome, detail, call, reply.body)
 
     def _said(self, reply: Reply) -> str:
-        """What an error response says. Its charset is not asked: Python has codecs that are no charsets."""
+        """The message of an error response. Its charset is ignored, because Python has codecs that are not charsets."""
         said = self._too_large if reply.body is None else reply.body.decode("utf-8", "replace")
         if reply.status // 100 == 3 and "location" in reply.headers:  # noqa: PLR2004
             target = without_secrets(reply.headers["location"])
@@ -220,11 +220,11 @@ class _Call(NamedTuple):
     """One request and its attempts."""
 
     body: bytes
-    """What is posted."""
+    """The bytes to post."""
     request: dict[str, Any]
-    """What a record keeps of it."""
+    """The part that a record keeps."""
     tokens: int
-    """The tokens that it may take."""
+    """The tokens that it may use."""
     ends_s: float
     """Its deadline, by the monotonic clock."""
     attempts: list[Attempt]
@@ -259,7 +259,7 @@ def _used_tokens(reply: Reply) -> int | None:
 
 
 class NoEndpoint:
-    """Stands where no endpoint is configured: every call is unreachable, so the guardrails alone decide."""
+    """Stands in if no endpoint is configured: every call is unreachable, so the guardrails alone decide."""
 
     async def aclose(self) -> None:
         """Nothing to close."""

@@ -1,6 +1,6 @@
-"""A completion: what the endpoint returned, verbatim, and what became of the call.
+"""A completion: the endpoint's response, verbatim, and the outcome of the call.
 
-Whatever goes wrong on the way is an outcome with a name, not an exception: a tick ends in a record either way.
+Every failure is an outcome with a name, not an exception: a tick ends in a record either way.
 """
 
 from enum import StrEnum
@@ -60,7 +60,7 @@ class Attempt(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """What became of an endpoint of several that did not give the completion."""
+    """The result of an endpoint, one of several, that did not give the completion."""
 
     endpoint: str
     """Its name."""
@@ -75,7 +75,7 @@ class Tried(NamedTuple):
     attempts: tuple[Attempt, ...] = ()
     """Its requests on the wire, in order."""
     usage: Usage | None = None
-    """Tokens; None if they are unknown, as those of a call that was cancelled."""
+    """Tokens; None if unknown, as after a cancelled call."""
 
 
 class Completion(BaseModel):
@@ -94,9 +94,9 @@ class Completion(BaseModel):
     request: dict[str, Any]
     """The request: endpoint, model, parameters, schema."""
     messages: bytes | None = None
-    """The messages as sent, if they are not those of the prompt alone."""
+    """The messages as sent, if they differ from the prompt's."""
     asked: bytes | None = None
-    """The blob of what was asked for, which the request names; None means the output's own."""
+    """The blob of the requested output, which the request names; None means the output's own."""
     attempts: tuple[Attempt, ...] = ()
     """Every request on the wire, in order."""
     body: bytes | None = None
@@ -118,7 +118,7 @@ class Completion(BaseModel):
     endpoint: str | None = None
     """The name of the endpoint that was asked, if there are several."""
     tried: tuple[Tried, ...] = ()
-    """The other endpoints that were asked or passed over, in order."""
+    """The other endpoints that were asked or skipped, in order."""
 
 
 class Completer(Protocol):

@@ -15,22 +15,25 @@ class EndpointSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     base_url: str | None = Field(None, repr=False, max_length=MAX_PLACE_CHARS)  # it may hold a password
-    """Base URL, for example http://127.0.0.1:8700/v1. If it is unset and there is an API key: the SDK's default."""
+    """Base URL, for example http://127.0.0.1:8700/v1. Default if there is an API key: the SDK's."""
     api_key: SecretStr | None = None
-    """API key of this endpoint. If it is unset: OPENAI_API_KEY, but only for the SDK's default endpoint."""
+    """API key of this endpoint. Default: OPENAI_API_KEY, but only for the SDK's default endpoint."""
     key_env: str | None = None
-    """The environment variable that holds the API key, in place of api_key."""
+    """The environment variable that holds the API key, instead of api_key."""
     model: str | None = Field(None, max_length=MAX_NAME_CHARS)
     """The model to ask."""
     max_attempts: int | None = Field(None, ge=1, le=MAX_ATTEMPTS)
-    """Maximum number of attempts for one decision. Unset: an endpoint that replies is asked until the deadline, and one
-    that does not three times; an endpoint with another one behind it twice."""
+    """Maximum number of attempts for one decision.
+
+    Default: an endpoint that replies is asked until the deadline, one that does not reply three times, and one with a
+    fallback behind it twice.
+    """
     profile: str | ProfileSettings | None = None
-    """What the endpoint can do: the name of a profile or a mode, or a table. Unset: as host and model tell."""
+    """What the endpoint can do: the name of a profile or a mode, or a table. Default: by host and model."""
     requests_per_minute: int | None = Field(None, ge=1)
-    """The most requests within any minute, of all workers together. Unset: no limit."""
+    """The most requests within any minute, of all workers together. Default: no limit."""
     tokens_per_minute: int | None = Field(None, ge=1)
-    """The most tokens within any minute, of all workers together. Unset: no limit."""
+    """The most tokens within any minute, of all workers together. Default: no limit."""
 
     @model_validator(mode="after")
     def _one_key(self) -> Self:
@@ -47,11 +50,11 @@ class NamedEndpoint(EndpointSettings):
     model: str = Field(max_length=MAX_NAME_CHARS)
     """The model to ask."""
     timeout_s: float | None = Field(None, gt=0)
-    """Its own deadline, within llm.timeout_s. Unset: an equal share of the time that is left."""
+    """Its own deadline, within llm.timeout_s. Default: an equal share of the remaining time."""
     breaker_failures: int = Field(breaker.MAX_FAILURES, ge=1)
-    """Failures in a row after which it is passed over for a while."""
+    """Failures in a row after which it is skipped for a while."""
     breaker_open_s: float = Field(breaker.OPEN_S, gt=0)
-    """Seconds for which it is then passed over."""
+    """Seconds for which it is then skipped."""
 
 
 class LLMSettings(EndpointSettings):
@@ -62,10 +65,12 @@ class LLMSettings(EndpointSettings):
     max_body_bytes: int = Field(MAX_BODY_BYTES, ge=1024, le=16 * 1024 * 1024)
     """The largest decoded response body that is kept, in bytes."""
     endpoints: tuple[NamedEndpoint, ...] = Field((), max_length=MAX_ENDPOINTS)
-    """Several endpoints, asked in this order until one answers; in place of base_url, model and the like."""
+    """Several endpoints, asked in this order until one answers; instead of base_url, model and so on."""
     hedge_percentile: float | None = Field(None, ge=50, lt=100)
-    """The next endpoint is asked beside one whose answer takes longer than this percentage of its latest ones did.
-    Unset: one endpoint is asked at a time."""
+    """The next endpoint is asked as well if an answer takes longer than this percentage of the endpoint's latest ones.
+
+    Default: one endpoint is asked at a time.
+    """
 
     @model_validator(mode="after")
     def _one_or_several(self) -> Self:
@@ -80,7 +85,7 @@ class LLMSettings(EndpointSettings):
         return self
 
     def one(self, name: str | None = None) -> "LLMSettings":
-        """The settings of one endpoint alone: that of this name or the first; these where there is only one.
+        """The settings of one endpoint: that of this name or the first; these settings if there is only one.
 
         Raises KeyError for a name that no endpoint has.
         """

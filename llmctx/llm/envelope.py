@@ -1,8 +1,8 @@
-"""The response as one JSON value, however its bytes came.
+"""The response as one JSON value, however its bytes arrived.
 
-A body in the plain form is parsed strictly, at once. Any other is unwrapped by the steps below, each with a name that
-the record keeps. A name that stands twice with different values, NaN, and bytes that are
-not UTF-8 do no harm in parts that nobody reads; in a part that is read they are an error.
+A body in the plain form is parsed strictly and at once. Any other is unwrapped by the steps below, each with a name
+that the record keeps. A name that occurs twice with different values, NaN, and bytes that are not UTF-8 do no harm in
+parts that nobody reads; in a part that is read they are an error.
 """
 
 import json
@@ -23,11 +23,11 @@ _COMMENTS = re.compile(r"\s*(?::[^\r\n]*(?:\r\n|\r|\n|\Z)\s*)+")
 _FIELD = re.compile(r"\s*(?:data|event|id|retry):")
 _LINES = re.compile(r"\r\n|\r|\n")
 _DONE = "[DONE]"
-_GROWS = ("content", "refusal", "arguments")  # texts that come in pieces; of any other the last one holds
+_GROWS = ("content", "refusal", "arguments")  # texts that arrive in pieces; for any other field the last piece wins
 
 
 class _Twice:
-    """Stands for a value that is given twice, differently."""
+    """Marks a value that occurs twice with different contents."""
 
     def __getitem__(self, _: object) -> Any:
         raise ValueError("it says two different things under one name")
@@ -67,10 +67,7 @@ def read_envelope(body: bytes) -> tuple[Any, tuple[str, ...]]:
 
 
 def field(mapping: dict[str, Any], name: str) -> Any:
-    """The value of a name; None if it is missing.
-
-    Raises ValueError if the name stands there twice, with different values.
-    """
+    """The value of a name; None if it is missing. Raises ValueError if the name occurs twice, with different values."""
     value = mapping.get(name)
     if value is _TWICE:
         raise ValueError(f"it says two different things under the name {name}")
@@ -123,13 +120,13 @@ def _joined(chunks: list[Any], *, done: bool) -> dict[str, Any]:
 
 
 def _complete(choice: dict[str, Any]) -> dict[str, Any]:
-    """A choice whose last piece has come: its tool calls as a list."""
+    """A choice whose last piece has arrived: its tool calls as a list."""
     message = choice["message"]
     return choice | {"message": message | {"tool_calls": list(message.get("tool_calls", {}).values())}}
 
 
 def _merge(message: dict[str, Any], delta: dict[str, Any]) -> None:
-    """Add a piece of a message to what came of it before."""
+    """Add a piece of a message to the pieces before it."""
     for name, value in delta.items():
         before = message.get(name)
         if value is None:

@@ -29,16 +29,16 @@ _LANGUAGE = re.compile(r"\A[\w.+-]*\s*")
 _ANSWER_BEGINS = re.compile(rf"\s*(?:\{{|{_FENCE})")
 _REASONING_ENDS = re.compile(
     r"</(?:think|thinking|reasoning|thought|seed:think)>|\[/THINK\]|◁/think▷"
-    # Harmony, the format of gpt-oss, where a server passes on its channels.
+    # Harmony, the format of gpt-oss, on servers that pass on its channels.
     r"|<\|channel\|>final(?: [^<]*)?<\|message\|>"
 )
 
 UNREADABLE = (ValueError, KeyError, IndexError, TypeError, AttributeError)
-"""What reading a body that is no completion may raise."""
+"""The errors that reading a malformed completion may raise."""
 
 
 Extract = tuple[str | None, tuple[str, ...]]
-"""What claims to be the answer, None if nothing does, and the steps by which it was reached."""
+"""The text that claims to be the answer, None if there is none, and the steps by which it was reached."""
 
 
 def extract(choices: list[dict[str, Any]]) -> Extract:
@@ -62,7 +62,7 @@ def extract(choices: list[dict[str, Any]]) -> Extract:
 
 
 def text_in(body: bytes) -> str | None:
-    """The answer's text in the body of a response, whatever became of the call; None if there is none."""
+    """The answer's text in the body of a response, whatever the call's outcome; None if there is none."""
     try:
         return extract(read_document(body)[0]["choices"])[0]
     except UNREADABLE:

@@ -1,4 +1,4 @@
-"""Calls to an endpoint that fail one after another: how many, and what to do about them."""
+"""Consecutive failed calls to an endpoint: how many, and what to do about them."""
 
 import re
 from collections.abc import Mapping
@@ -13,10 +13,7 @@ _REMEDIES = (
     (r"a minute would mean a wait", "Raise requests_per_minute or tokens_per_minute, or lower --concurrency."),
     (r"no endpoint was asked", "Every circuit breaker is open: the log says why each endpoint failed before."),
     (r"http 429", "The rate limit was reached: lower --concurrency, or wait."),
-    (
-        r"http 40[13]",
-        "Check the API key and that it may use the model: LLMCTX_LLM__API_KEY.",
-    ),
+    (r"http 40[13]", "Check the API key and that it may use the model: LLMCTX_LLM__API_KEY."),
     (r"http 404", "Check the endpoint's path (it usually ends in /v1) and the model's name."),
     (r"http 4\d\d", "The endpoint rejects the request and says why: `llmctx models --probe` tells what it takes."),
     (r"http 5\d\d", "The endpoint has a problem of its own: try again later."),
@@ -68,5 +65,5 @@ def failure_of(completion: Mapping[str, Any]) -> str:
 
 
 def remedy(failure: str) -> str:
-    """What to do about a call that got no answer, from what is known of it."""
+    """What to do about a call that got no answer, based on its outcome."""
     return next((advice for pattern, advice in _REMEDIES if re.search(pattern, failure)), "Check the endpoint.")

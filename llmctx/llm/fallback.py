@@ -8,6 +8,8 @@ over, and where none may be asked the guardrails need not wait.
 
 import asyncio
 import logging
+import math
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -15,7 +17,6 @@ from llmctx import clock
 from llmctx.errors import in_short
 from llmctx.llm.breaker import Breaker
 from llmctx.llm.completion import Attempt, ClosingCompleter, Completion, Outcome, Tried
-from llmctx.llm.latencies import Latencies
 from llmctx.llm.output import OutputSchema
 from llmctx.prompt.render import Prompt
 
@@ -27,10 +28,31 @@ FALLS_BACK = frozenset(
     {Outcome.UNREACHABLE, Outcome.TIMEOUT, Outcome.REJECTED, Outcome.UNREADABLE, Outcome.LIMITED, Outcome.ERROR}
 )
 """The outcomes after which the next endpoint is asked."""
+_KEPT = 200
+_FEWEST = 20
+"""With fewer answers than this, nothing counts as late."""
+
+
+class Latencies:
+    """How long an endpoint's latest answers took, to tell when one is late."""
+
+    def __init__(self) -> None:
+        self._seconds: deque[float] = deque(maxlen=_KEPT)
+
+    def add(self, seconds: float) -> None:
+        """Add the duration of one answer."""
+        self._seconds.append(seconds)
+
+    def percentile(self, percent: float) -> float | None:
+        """The seconds within which this percentage of the answers arrived; None while there are too few of them."""
+        if len(self._seconds) < _FEWEST:
+            return None
+        rank = math.ceil(percent / 100 * len(self._seconds))
+        return sorted(self._seconds)[max(0, rank - 1)]
 
 
 class Endpoint(NamedTuple):
-    """One endpoint of several, and what is known of it."""
+    """One endpoint of several, and its state."""
 
     name: str
     """Its name in settings and records."""
@@ -69,23 +91,19 @@ class EndpointChain:
             await endpoint.completer.aclose()
 
     async def complete(self, prompt: Prompt, output: OutputSchema) -> Completion:
-        """The first completion that a model gave; if none did, the last failure. It names the endpoint and all others
-        that were tried.
+        """The first completion that a model gave; if none did, the last failure.
+
+        It names its endpoint and all others that were tried.
         """
         timeout_s = self._timeout_s if prompt.within_s is None else min(prompt.within_s, self._timeout_s)
         return await _Call(self.endpoints, self._hedge, prompt, output, timeout_s).run()
 
 
 class _Call:
-    """One prompt on its way along the endpoints."""
+    """One prompt on its way through the endpoints."""
 
     def __init__(
-        self,
-        endpoints: Sequence[Endpoint],
-        hedge: Hedge | None,
-        prompt: Prompt,
-        output: OutputSchema,
-        timeout_s: float,
+        self, endpoints: Sequence[Endpoint], hedge: Hedge | None, prompt: Prompt, output: OutputSchema, timeout_s: float
     ) -> None:
         self._waiting = list(endpoints)
         self._hedge = hedge
@@ -131,7 +149,9 @@ class _Call:
         return completion.model_copy(update={"endpoint": endpoint.name})
 
     def _count(self, endpoint: Endpoint, completion: Completion, seconds: float) -> bool:
-        """Tell the breaker what became of a call, unless that says nothing of the endpoint; return whether it did."""
+        """Tell the breaker the outcome of a call, unless that says nothing about the endpoint; return whether it did
+        so.
+        """
         if completion.outcome not in FALLS_BACK:
             if endpoint.breaker.succeed():
                 _log.info(f"The endpoint {endpoint.name} answers again.")
@@ -146,8 +166,9 @@ class _Call:
         return True
 
     async def _race(self, endpoint: Endpoint, hedge: Hedge) -> Completion:
-        """The completion of an endpoint or, if that is late, the first valid one of it and the next endpoint; if no
-        other one may be asked, it is asked a second time itself.
+        """The completion of an endpoint or, if that is late, the first valid one of it and the next endpoint.
+
+        If no other endpoint may be asked, the same one is asked a second time.
         """
         late_s = endpoint.latencies.percentile(hedge.percentile)
         if late_s is None:
@@ -172,7 +193,7 @@ class _Call:
         while pending and not any(map(hedge.is_valid, ended)):
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             ended += [runner.task.result() for runner in runners if runner.task in done]
-        # Without a valid one, what a model said comes before what no model said.
+        # Without a valid one, a model's answer comes before a failed call.
         best = next(filter(hedge.is_valid, ended), None) or min(ended, key=lambda one: one.outcome in FALLS_BACK)
         self._log += [completion for completion in ended if completion is not best]
         self._log += [runner.cancelled for runner in runners if runner.task in pending]
@@ -210,7 +231,7 @@ def _request(output: OutputSchema) -> dict[str, str]:
 
 
 def _tried(item: Tried | Completion) -> Tried:
-    """A completion that is not the one returned, as it is recorded."""
+    """A completion other than the returned one, as it is recorded."""
     if isinstance(item, Tried):
         return item
     return Tried(

@@ -1,6 +1,6 @@
 """A JSON schema in words, for the end of a prompt's system message.
 
-A pure function of the schema: the same for every tick, so that providers can cache it with what stands before it.
+It is a pure function of the schema, and so the same for every tick: providers can cache it with the text before it.
 """
 
 import json
@@ -15,7 +15,7 @@ _RULES = (
 
 
 def brief(schema: dict[str, Any]) -> str:
-    """Name the fields, for an endpoint that is sent the schema itself."""
+    """Name the fields, for an endpoint that receives the schema itself."""
     names = ", ".join(schema["properties"])
     inner = [
         f"each of {name} with {', '.join(item['items']['properties'])}"

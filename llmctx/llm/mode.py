@@ -4,10 +4,10 @@ from enum import StrEnum
 
 
 class Mode(StrEnum):
-    """How an endpoint is asked for an answer of one form."""
+    """How an endpoint is asked for an answer in a given form."""
 
     SCHEMA = "schema"
-    """By a strict JSON schema with the keywords that every strict endpoint takes."""
+    """By a strict JSON schema with the keywords that every strict endpoint accepts."""
     SCHEMA_BOUNDED = "schema_bounded"
     """By a strict JSON schema with lengths, counts and ranges."""
     JSON_OBJECT = "json_object"
@@ -19,6 +19,6 @@ class Mode(StrEnum):
 
 
 SENDS_SCHEMA = frozenset({Mode.SCHEMA, Mode.SCHEMA_BOUNDED})
-"""The modes in which the endpoint itself holds the answer to the schema."""
+"""The modes in which the endpoint itself enforces the schema."""
 BOUNDED = frozenset({Mode.SCHEMA_BOUNDED})
 """The modes that send the bounds."""

@@ -14,16 +14,16 @@ from llmctx.llm.mode import BOUNDED, SENDS_SCHEMA, Mode
 Form = Literal["brief", "full"]
 
 _BOUNDS = {"minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum", "exclusiveMinimum"}
-"""The keywords that not every strict endpoint takes."""
+"""The keywords that not every strict endpoint accepts."""
 
 
 class AskedOutput(NamedTuple):
-    """One variant of an output: what one endpoint is asked for."""
+    """One variant of an output, as requested from one endpoint."""
 
     name: str
     """Its name, as in a template's front matter."""
     schema: dict[str, Any]
-    """The schema that is sent, or, where none is, the one that the messages describe."""
+    """The schema that is sent or, if none is sent, the one that the messages describe."""
     form: str
     """The description at the end of the system message; empty if nothing was added to the messages."""
 
@@ -54,7 +54,7 @@ class OutputSchema:
         return without
 
     def asked(self, mode: Mode = Mode.SCHEMA, form: Form = "brief") -> AskedOutput:
-        """What an endpoint is asked for in this mode; where no schema is sent the form is always described in full."""
+        """The variant requested in this mode; if no schema is sent, the form is always described in full."""
         if (mode, form) not in self._asked:
             schema = self.bounded if mode in BOUNDED else self.schema
             text = self._form
@@ -67,7 +67,7 @@ class OutputSchema:
 
     @cached_property
     def variants(self) -> frozenset[str]:
-        """The digests of all that an endpoint may be asked for, and of the output alone."""
+        """The digests of every variant that an endpoint may be asked for, and of the output alone."""
         forms: tuple[Form, ...] = ("brief", "full")
         asked = (self.asked(mode, form) for mode in Mode for form in forms)
         return frozenset({self.sha256, *(canonical.sha256(variant.bundle) for variant in asked)})
@@ -103,7 +103,7 @@ def _without_bounds(node: Any) -> Any:
         return [_without_bounds(item) for item in node]
     if not isinstance(node, dict):
         return node
-    if "properties" in node:  # the properties' names are no keywords
+    if "properties" in node:  # the properties' names are not keywords
         properties = {name: _without_bounds(item) for name, item in node["properties"].items()}
         return {name: _without_bounds(item) for name, item in node.items()} | {"properties": properties}
     return {name: _without_bounds(item) for name, item in node.items() if name not in _BOUNDS}

@@ -1,4 +1,4 @@
-"""Prices of models, by which calls are counted in money."""
+"""Prices of models, to express calls in money."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -27,14 +27,14 @@ class Price(BaseModel):
     """Completion tokens, including reasoning."""
 
     def of(self, usage: Usage) -> Decimal:
-        """The cost of a call. Tokens that no cache is known to have saved cost the full price."""
+        """The cost of a call. Tokens without a known saving from a cache cost the full price."""
         cached, written = usage.cached or 0, usage.cache_write or 0
         cost = max(0, usage.prompt - cached - written) * self.input + usage.completion * self.output
         cost += cached * (self.input if self.cached is None else self.cached)
         return (cost + written * (self.input if self.cache_write is None else self.cache_write)) / _PER
 
     def most(self, usage: Usage) -> Decimal:
-        """The most that a call of so many tokens can cost, whatever of its prompt is cached or written to a cache."""
+        """The most that a call with so many tokens can cost, whether or not its prompt is cached."""
         dearest = max(self.input, self.cached or 0, self.cache_write or 0)
         return (usage.prompt * dearest + usage.completion * self.output) / _PER
 

@@ -1,7 +1,7 @@
-"""What an endpoint and its model can do, as data: how an answer is asked for, and which parameters are sent.
+"""What an endpoint and its model can do, as data: how an answer is requested, and which parameters are sent.
 
-The table `profiles.toml` knows providers by host and models by name, each row with its source. The first provider that
-matches holds, then every model family that matches, then the user's settings.
+The table `profiles.toml` knows providers by host and models by name, each row with its source. The first matching
+provider applies, then every matching model family, then the user's settings.
 """
 
 import ipaddress
@@ -28,28 +28,28 @@ _LOCAL_SUFFIXES = (".local", ".internal", ".lan", ".home.arpa")
 
 
 class Traits(BaseModel):
-    """Part of a profile, as a row of the table or the settings give it; what is unset is left as it is."""
+    """Part of a profile, from a row of the table or the settings; unset fields leave other parts as they are."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     api: Api | None = None
     """The protocol that the endpoint speaks; unset means chat completions."""
     mode: Mode | None = None
-    """How an answer is asked for."""
+    """How an answer is requested."""
     form: Form | None = None
     """Whether the messages describe the answer's form in full or briefly; without a schema always in full."""
     drop: tuple[str, ...] = ()
     """Parameters of a prompt that are not sent."""
     keep: tuple[str, ...] = ()
-    """Parameters that are sent although a row drops them."""
+    """Parameters that are sent even if a row drops them."""
     rename: dict[str, str] = {}
     """Parameters that are sent under another name."""
     reasoning_tokens: int | None = Field(None, ge=0)
-    """Added to a prompt's length limit, where reasoning counts against it."""
+    """Added to a prompt's length limit if reasoning counts against it."""
     body: dict[str, Any] = {}
-    """Further fields of the request's body; they replace parameters of the same name."""
+    """Additional fields of the request's body; they replace parameters of the same name."""
     headers: dict[str, str] = {}
-    """Further headers."""
+    """Additional headers."""
     key_header: str | None = None
     """The header that carries the API key instead of Authorization."""
 
@@ -85,16 +85,16 @@ class Row(Traits):
     model: str = ""
     """A pattern of the model's name; empty matches every model."""
     local: bool = False
-    """Whether it matches only hosts of one's own machine or network."""
+    """Whether it matches only hosts of the user's own machine or network."""
     note: str = ""
-    """What a user should know of it."""
+    """A note for users."""
     source: str
     """The address of the provider's document."""
     as_of: str
-    """The month that the row speaks of, as YYYY-MM."""
+    """The month of the row's information, as YYYY-MM."""
 
     def matches(self, place: str, model: str, *, local: bool) -> bool:
-        """Whether an endpoint, written as HOST:PORT/PATH, and a model are of this row."""
+        """Whether an endpoint, written as HOST:PORT/PATH, and a model match this row."""
         if self.local and not local:
             return False
         return bool(re.search(self.at, place)) and bool(re.search(self.model, model, re.IGNORECASE))
@@ -104,9 +104,9 @@ class Table(NamedTuple):
     """The known providers and model families, in order."""
 
     providers: tuple[Row, ...]
-    """Providers; the first that matches holds, and the last matches all."""
+    """Providers; the first match applies, and the last row matches all."""
     families: tuple[Row, ...]
-    """Model families; all that match hold."""
+    """Model families; all matches apply."""
 
 
 class Profile(Traits):
@@ -115,7 +115,7 @@ class Profile(Traits):
     api: Api = Api.CHAT
     """The protocol that the endpoint speaks."""
     mode: Mode = Mode.SCHEMA
-    """How an answer is asked for."""
+    """How an answer is requested."""
     form: Form = "brief"
     """How the messages describe the answer's form."""
     reasoning_tokens: int = 0
@@ -123,11 +123,11 @@ class Profile(Traits):
     name: str
     """The rows that made it, joined by +, as a record names it."""
     reasons: tuple[str, ...] = ()
-    """Why each of them holds, for people."""
+    """Why each of them applies, for people to read."""
 
 
 class ProfileSettings(Traits):
-    """The setting `llm.profile`: a row by name, and what differs from it."""
+    """The setting `llm.profile`: a row by name, with overrides."""
 
     name: str | None = None
     """The provider's row; unset means the one that matches."""
@@ -187,7 +187,7 @@ def _provider(base_url: str, model: str, name: str | None) -> tuple[Row, str]:
 
 
 def is_local(host: str) -> bool:
-    """Whether a host is this machine or in one's own network, as far as its name tells."""
+    """Whether a host is this machine or in its own network, judging by its name."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -196,7 +196,7 @@ def is_local(host: str) -> bool:
 
 
 def _merged(name: str, reasons: tuple[str, ...], parts: Sequence[Traits]) -> Profile:
-    """Join the parts; of two that set the same thing the later holds."""
+    """Join the parts; if two set the same thing, the later one wins."""
     fields: dict[str, Any] = {"name": name, "reasons": reasons}
     for part in parts:
         for field in ("api", "mode", "form", "key_header"):

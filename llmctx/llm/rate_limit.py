@@ -1,8 +1,8 @@
-"""Limits of requests and tokens a minute, which all workers on one server keep together.
+"""Limits of requests and tokens per minute, shared by all workers on one server.
 
-A request reserves its place, and as many tokens as it may take, in the first second that has room within every minute;
-it waits for that second if its deadline allows. What it did not use is given back with the next reservation, so there
-is one round trip a request. These limits spare the provider's; they are no budget.
+A request reserves its place, and as many tokens as it may use, in the first second that has room within every minute;
+it waits for that second if its deadline allows. The unused part is given back with the next reservation, so there is
+one round trip per request. The server's clock decides.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ class Reservation(NamedTuple):
     second: int
     """The second of the server's time in which it counts; 0 if it counts nowhere."""
     tokens: int
-    """The tokens that it holds."""
+    """The tokens that it reserves."""
 
 
 class RateLimit:
     """The limits of one endpoint."""
 
     def __init__(self, key: str, requests: int | None = None, tokens: int | None = None) -> None:
-        """`requests` and `tokens` are those of any minute; None sets no limit. `key` is where the server keeps them."""
+        """`requests` and `tokens` are per minute; None sets no limit. `key` is where the server keeps them."""
         self._key = key
         self._requests = requests
         self._tokens = tokens
@@ -44,12 +44,13 @@ class RateLimit:
         self._redis: Redis | None = None
 
     def share(self, redis: Redis) -> None:
-        """Keep the limits together with all others on this server. Before this call nothing is limited."""
+        """Share the limits with all other workers on this server. Before this call nothing is limited."""
         self._redis = redis
 
     async def reserve(self, tokens: int, within_s: float) -> Reservation | str:
-        """Reserve a place for a request of so many tokens; why there is none, if it would have to wait longer than
-        `within_s`. If the server does not answer, the request goes out unlimited.
+        """Reserve a place for a request of so many tokens; returns why there is none within `within_s`.
+
+        If the server does not answer, the request goes out unlimited.
         """
         if self._redis is None:
             return Reservation(0.0, 0, 0)

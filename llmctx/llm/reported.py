@@ -23,7 +23,7 @@ _NAMED = (
     (r"not_?found|unexpected endpoint", 404),
     (r"invalid_request|invalid_argument|bad_request|context_length|unsupported|content_filter|new_sensitive", 400),
 )
-"""The status of an error by its type or code, or, where it has neither, by its message."""
+"""The status of an error by its type or code or, if it has neither, by its message."""
 _FILTER_CODES = re.compile(
     r"content_filter|content_policy|responsibleaipolicy|data_inspection|prohibited_content", re.IGNORECASE
 )
@@ -32,7 +32,7 @@ _FILTER_WORDS = re.compile(
     r"|content violates usage|blocked due to security|new_sensitive",
     re.IGNORECASE,
 )
-"""What messages say of a content filter where the code says no more than that the request was bad."""
+"""What messages say about a content filter if the code says only that the request was bad."""
 _FILTER_REASONS = frozenset(
     {"content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii", "sensitive", "error_toxic"}
 )
@@ -43,7 +43,7 @@ _FAILED_REASONS = {
     "insufficient_system_resource": 503,  # DeepSeek
     "abort": 503,  # vLLM, SGLang
 }
-"""The finish reasons of an answer that the provider could not end, and the status that each stands for."""
+"""The finish reasons of an answer that the provider could not complete, and the status that each stands for."""
 _SIGNS = (b'"error"', b'"base_resp"', *(b'"%b"' % reason.encode() for reason in _FAILED_REASONS if reason != "error"))
 """One of them stands in a 200 response that reports an error; in an answer's text the quotes are escaped."""
 _MESSAGES = ("message", "Message", "status_msg", "detail", "error_description", "error")
@@ -55,13 +55,13 @@ class ReportedError(NamedTuple):
     """What an endpoint says of an error."""
 
     status: int
-    """The status that it names or that its type stands for; 502 if there is none."""
+    """The status that it names or that its type stands for; 502 by default."""
     message: str
-    """What happened, as the endpoint says it."""
+    """What happened, in the endpoint's words."""
     code: str = ""
     """Its code and type."""
     param: str = ""
-    """The parameter that is at fault, if it is named."""
+    """The parameter at fault, if named."""
     is_filter: bool = False
     """Whether a content filter stopped the request."""
     is_answer: bool = False
@@ -124,7 +124,7 @@ def is_filtered(document: Any) -> bool:
 
 
 def retry_delay_s(body: bytes | None) -> float | None:
-    """The seconds that the body of an error asks to wait, as Google writes them; None if it asks for none."""
+    """The seconds that the body of an error asks to wait, in Google's form; None if it asks for none."""
     found = _RETRY_DELAY.search(body or b"")
     return None if found is None else float(found[1])
 
@@ -155,7 +155,7 @@ def _read(document: dict[str, Any]) -> ReportedError | None:
 
 
 def _error_of(document: dict[str, Any]) -> Any:
-    """Where the error stands: under a name of its own, first in a list of errors, or as the document itself."""
+    """Where the error is: under its own name, first in a list of errors, or the document itself."""
     error = document.get("error") or document.get("errors")
     if isinstance(error, list) and error and isinstance(error[0], dict):
         return error[0]
@@ -170,7 +170,7 @@ def _base_status(document: dict[str, Any]) -> int:
 
 
 def _message(error: dict[str, Any]) -> str:
-    """What an error says: its message, with that of the provider behind it, or FastAPI's detail."""
+    """The text of an error: its message, followed by the provider's, or FastAPI's detail."""
     said = next((error[name] for name in _MESSAGES if error.get(name)), "")
     if isinstance(said, dict):
         said = said.get("detail")

@@ -1,6 +1,6 @@
 """A request: what is sent to an endpoint for one prompt, and which parts a record keeps.
 
-All that does not change from tick to tick is worked out once, by `plan_request`.
+Everything that stays the same from tick to tick is computed once, by `plan_request`.
 """
 
 import json
@@ -19,7 +19,7 @@ from llmctx.prompt.template import Parameters
 LENGTH_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "maxTokens")
 """The parameters that limit the length of an answer, in every protocol."""
 BOUNDED_ANSWER_TOKENS = 2048
-"""The least length limit where a grammar holds the bounds: small models fill them, which takes some 1,800 tokens."""
+"""The least length limit if a grammar enforces the bounds: small models fill them, which takes some 1,800 tokens."""
 
 
 class RequestPlan(NamedTuple):
@@ -28,13 +28,13 @@ class RequestPlan(NamedTuple):
     head: bytes
     """The body up to the messages; of another protocol than chat completions all of it, without the messages."""
     tail: bytes
-    """The body behind them."""
+    """The body after them."""
     api: Api
     """The protocol."""
     kept: dict[str, Any]
     """The request as a leaf keeps it: no floats, no secrets."""
     asked: AskedOutput
-    """What is asked for."""
+    """The requested output."""
     blob: bytes
     """The same as the blob that the leaf names."""
     answer_tokens: int
@@ -45,7 +45,7 @@ class RequestPlan(NamedTuple):
         return evidence_with(prompt, self.asked.form)
 
     def body(self, messages: bytes) -> bytes:
-        """The body with these messages: what is kept is what was sent."""
+        """The body with these messages: the recorded ones are those sent."""
         if self.api is Api.CHAT:
             return b"".join((self.head, messages, self.tail))
         fields = message_fields(self.api, self.kept["model"], json.loads(messages))
@@ -55,7 +55,7 @@ class RequestPlan(NamedTuple):
 def plan_request(
     endpoint: str, model: str, profile: Profile, parameters: Parameters, output: OutputSchema
 ) -> RequestPlan:
-    """Work out the request that a profile makes of a prompt with these parameters; the endpoint is only recorded."""
+    """Compute the request that a profile makes from a prompt with these parameters; the endpoint is only recorded."""
     sent, api = parameters_sent(parameters, profile), profile.api
     asked = output.asked(profile.mode, profile.form)
     if api is Api.ANTHROPIC:
@@ -92,13 +92,13 @@ def plan_request(
 
 
 def parameters_sent(parameters: Parameters, profile: Profile) -> dict[str, Any]:
-    """Return the parameters of a prompt that a profile sends, under the names that it gives them."""
+    """Return the parameters of a prompt that a profile sends, under the profile's names."""
     sent: dict[str, Any] = {}
     for name, value in parameters.model_dump(exclude_none=True).items():
         if name in profile.drop or name in profile.body:
             continue
         renamed = profile.rename.get(name, name)
-        if profile.api is not Api.CHAT:  # a family speaks of names in chat completions
+        if profile.api is not Api.CHAT:  # a family uses the names of chat completions
             renamed = profile.rename.get(renamed, renamed)
         sent[renamed] = _length_limit(value, profile) if name in LENGTH_LIMITS else value
     return sent
@@ -117,5 +117,5 @@ def _recorded(value: Any) -> Any:
 
 
 def _json(document: dict[str, Any]) -> bytes:
-    """A document as JSON, its fields in their own order: that is the order in which models answer."""
+    """A document as JSON, its fields in their own order, because models answer in that order."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()

@@ -21,9 +21,9 @@ from llmctx.llm.transport import NoReply, Reply
 
 _BACKOFF = wait_random_exponential(multiplier=0.25, max=8)
 MAX_NO_REPLIES = 3
-"""Attempts in a row without any reply, after which an endpoint is given up for this tick."""
+"""Consecutive attempts without any reply after which an endpoint is given up for this tick."""
 MAX_HASTY = 6
-"""How many waits an endpoint may ask for that are shorter than ours; one that always asks for 0 s would be flooded."""
+"""How many waits shorter than ours an endpoint may ask for; one that always asks for 0 s would be flooded."""
 _TRANSIENT = {408, 409, 429}
 _SERVER_ERROR = 500
 
@@ -67,7 +67,7 @@ async def retry(
 
 
 class _NoReplies(stop_base):
-    """Stops after so many attempts in a row without any reply: then nobody listens, and the guardrails wait."""
+    """Stops after so many consecutive attempts without any reply: nobody is listening, and the guardrails wait."""
 
     def __init__(self) -> None:
         self._in_a_row = 0

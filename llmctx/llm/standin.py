@@ -1,9 +1,9 @@
 """The stand-in model: an HTTP server that speaks the chat-completions protocol and answers by rules.
 
-It is no language model and never says it is one: its model name is `llmctx-standin`. It exists so that the whole
-system runs, and is tested, over real HTTP without a key or a bill. The rules stand in `rulebook`.
+It is not a language model and never claims to be one: its model name is `llmctx-standin`. It exists so that the whole
+system runs, and is tested, over real HTTP without a key or a bill. The rules are in `rulebook`.
 
-Faults can be asked for by name, each with a rate, so that every failure of an endpoint can be met on purpose.
+Faults can be requested by name, each with a rate, so that every failure of an endpoint can be provoked.
 """
 
 import asyncio

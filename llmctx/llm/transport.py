@@ -193,7 +193,7 @@ class HttpxTransport:
         self._client = client
         self._address = address
         self._max_body_bytes = max_body_bytes
-        # Whoever made the client has imported its library, and that is the one whose errors it raises.
+        # Whoever made the client has imported its library, and that library raises the errors.
         libraries = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]
         self._connect_timeouts = tuple(library.ConnectTimeout for library in libraries)
         self._timeouts = tuple(library.TimeoutException for library in libraries)
@@ -263,7 +263,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, what it was raised from, and so on."""
+    """An error, its cause, and so on."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,1 +1,1 @@
-"""Operations: the embedded server, and the state of the live keys."""
+"""Operations: the embedded server, archives, backups, cleanup, checks, metrics, alerts and users."""

@@ -26,7 +26,7 @@ class Change(NamedTuple):
     before: Any
     """The old value; None if there was none."""
     after: Any
-    """The new value; None if it is gone."""
+    """The new value; None if it was removed."""
 
 
 async def follow_package(

@@ -37,11 +37,10 @@ class FamilyCount(NamedTuple):
 
 
 async def count_families(redis: Redis, sections: Sections | None = None) -> list[FamilyCount]:
-    """Count every family of the schema, in its order, and sections of one's own, each where `sections` places it.
+    """Count every family of the schema, in its order, and custom sections, each where `sections` places it.
 
-    Ages are measured against the clock that a package would use (server or bars).
-
-    Raises ServerError if the server does not answer.
+    Ages are measured against the clock that a package would use (server or bars). Raises ServerError if the server does
+    not answer.
     """
     families = FAMILIES if sections is None else sections.families
     try:
@@ -53,7 +52,7 @@ async def count_families(redis: Redis, sections: Sections | None = None) -> list
 
 
 async def _stored(redis: Redis, sections: Sections | None) -> bytes | None:
-    """The bytes of system:state, or of what a mapping names in its place."""
+    """The bytes of system:state, or of the key mapped to it."""
     async for value in read_values(redis, "system", sections):
         return value.raw.raw
     return None

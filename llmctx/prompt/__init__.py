@@ -1,1 +1,1 @@
-"""What we asked: a template renders a package to messages, and text from outside can never become an instruction."""
+"""What we asked: a template renders a package to messages, and outside text can never become an instruction."""

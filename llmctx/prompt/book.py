@@ -1,7 +1,7 @@
-"""Which template a symbol is asked with, and newer versions that appear on disk while the service runs.
+"""Which template a symbol uses, and newer versions that appear on disk while the service runs.
 
-A new version is taken once it passes the checks of a first load; until then the old one is asked with, and a warning
-says why. A version in use is never replaced by an edit of its own file: versions are added, not edited.
+A new version is used once it passes the checks of a first load; until then the old one stays in use, and a warning says
+why. An edit of a file never replaces a version in use: versions are added, not edited.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ REFRESH_S = 2.0
 
 
 class PromptChoice(Protocol):
-    """Whatever knows the template of each symbol: a book, or a single template."""
+    """Anything that knows the template of each symbol: a book, or a single template."""
 
     def of(self, symbol: str) -> Template:
-        """The template that a symbol is asked with now."""
+        """The template that a symbol uses now."""
         ...
 
     @property
@@ -57,7 +57,7 @@ class PromptBook:
         self._warned: set[str] = set()
 
     def of(self, symbol: str) -> Template:
-        """The template that a symbol is asked with now."""
+        """The template that a symbol uses now."""
         name = next((name for pattern, name in self._patterns if fnmatchcase(symbol, pattern)), self._default)
         return self._current[name]
 
@@ -67,7 +67,7 @@ class PromptBook:
         return tuple(self._current.values())
 
     def refresh(self) -> None:
-        """Take the newest version of each name that is given without one, if it is usable."""
+        """Use the newest version of each name given without one, if it is usable."""
         for name, template in list(self._current.items()):
             if "/" in name:
                 continue

@@ -1,7 +1,7 @@
-"""Check a template before it is used: a process of its own compiles it and renders a sample, within limits.
+"""Check a template before it is used: a separate process compiles it and renders a sample, within limits.
 
-A template can take any time and memory: nested loops, powers, padding, and constants are worked out when it is
-compiled. A verdict holds for the digest of the sources, so it is reached once; shipped templates need none.
+A template can take any time and memory: nested loops, powers, padding, and constants are evaluated when it is compiled.
+A verdict is kept by the digest of the sources, so it is reached once; shipped templates need none.
 """
 
 import json
@@ -38,7 +38,7 @@ _passed: set[str] = set()
 
 
 def check(ref: str, sources: dict[str, str], sha256: str, state_dir: Path | None = None) -> None:
-    """Check a template that has this digest, unless that was done before, by this process or in this state directory.
+    """Check a template that has this digest, unless this process or this state directory has done so before.
 
     Raises TemplateError if it takes too much time or memory, or writes too much. Other errors are left to its user.
     """
@@ -64,7 +64,7 @@ def _is_kept(kept: Path, verdict: str) -> bool:
 
 
 def _try(ref: str, sources: dict[str, str]) -> str | None:
-    """Try the template in a process of its own and return what it exceeds; None if it keeps within the limits."""
+    """Try the template in a separate process and return what it exceeds; None if it stays within the limits."""
     job: dict[str, Any] = {
         "path": sys.path,
         "ref": ref,

@@ -1,6 +1,6 @@
 """A template as it runs: its source split into parts, compiled and rendered, within limits of time and size.
 
-It imports neither pydantic nor the schema: the process in which a template is tried (`prompt/trial`) starts quickly.
+It imports neither pydantic nor the schema, so the process in which a template is tried (`prompt/trial`) starts quickly.
 """
 
 import re
@@ -25,9 +25,9 @@ _MAIN_PART = "<template>"
 _ROLE = re.compile(r"^(system|user):[ \t]*$", re.MULTILINE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TOO_NESTED = (SyntaxError, RecursionError)
-"""What compiling raises for too many levels of loops, blocks or parentheses."""
+"""The errors of compiling too many levels of loops, blocks or parentheses."""
 _FAILURES = (JinjaError, ArithmeticError, TypeError, ValueError, LookupError, AttributeError, RecursionError)
-"""What rendering raises for a template that does not fit what it shows."""
+"""The errors of rendering a template that does not fit its values."""
 
 
 class _OnceLoader(yaml.SafeLoader):
@@ -87,7 +87,7 @@ class CompiledTemplate:
         self._file = ref + SUFFIX
         body, first_line = self._read_front_matter()
         self.sandbox = Sandbox(sources)
-        """Where it runs."""
+        """The sandbox that it runs in."""
         self._compile_includes()
         self.parts = self._compile(body, first_line)
 
@@ -137,7 +137,7 @@ class CompiledTemplate:
         """Check and keep the front matter; here it is only read."""
 
     def _read_front_matter(self) -> tuple[str, int]:
-        """Read the front matter; return what stands behind it, and the line on which that begins."""
+        """Read the front matter; return the text after it, and the line on which that begins."""
         source = self.sources[self._file]
         match = FRONT_MATTER.match(source)
         if match is None:

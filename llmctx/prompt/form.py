@@ -1,7 +1,7 @@
 """Add the form of the answer to a rendered prompt.
 
-It stands at the end of the system message: behind all that is the same for every tick, before all that changes, so
-that a provider's cache covers it. Which form was added is recorded with the schema, so a rebuild adds the same.
+It comes at the end of the system message: after everything that is the same for every tick, and before anything that
+changes, so a provider's cache covers it. The form is recorded with the schema, so a rebuild adds the same.
 """
 
 from functools import lru_cache
@@ -23,7 +23,7 @@ def add_form(prompt: Prompt, form: str) -> Prompt:
 
 
 def evidence_with(prompt: Prompt, form: str) -> bytes:
-    """The evidence of the prompt that `add_form` makes; it is not written anew, only the form goes into it."""
+    """The evidence of the prompt that `add_form` makes; the form is inserted into the existing bytes."""
     if not form or prompt.messages[0].role != _SYSTEM:
         return prompt.evidence
     end, addition = _addition(prompt.messages[0].content, form)
@@ -42,6 +42,6 @@ def remove_form(prompt: Prompt, form: str) -> Prompt:
 
 @lru_cache(maxsize=16)
 def _addition(system: str, form: str) -> tuple[int, bytes]:
-    """The place in the evidence at which the system message ends, and what is added there."""
+    """The position in the evidence where the system message ends, and the text to insert."""
     written = canonical.dumps([{"content": system}])
     return len(written) - len(b'"}]'), canonical.dumps(_GAP + form)[1:-1]

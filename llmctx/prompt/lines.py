@@ -1,4 +1,4 @@
-"""The line that shows a fact: its path, its value, and its unit or where it comes from."""
+"""The line that shows a fact: its path, its value, and its unit or origin."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -14,7 +14,7 @@ Line = Callable[[Fact], str]
 """Returns the line that shows a fact."""
 
 TEXT, UNLISTED = "text", "unlisted"
-"""What stands in the place of the unit: others wrote this text; whoever wrote the key named this field."""
+"""The marks in place of a unit: others wrote this text; the key's writer named this field."""
 
 _MAX_EXPONENT = 30
 _MAX_NUMBER_CHARS = 60
@@ -28,10 +28,10 @@ def _dotted(fact: Fact) -> str:
 
 
 def _quoted(fact: Fact) -> str:
-    """The same with a path that can be cited as shown, and with marks on texts and on fields that are not listed."""
+    """The same with a citable path, and with marks on texts and on fields that are not listed."""
     path, value, unit, listed = fact
     if type(value) is str:
-        if path[-1] == ")":  # a count of what is not shown
+        if path[-1] == ")":  # a count of facts that are not shown
             return f"- {path}: {value}"
         unit = unit or (TEXT if listed else f"{UNLISTED} {TEXT}")
     elif not listed:
@@ -42,7 +42,7 @@ def _quoted(fact: Fact) -> str:
 
 
 LINES: dict[str, Line] = {"dotted": _dotted, "quoted": _quoted}
-"""How a template's front matter has them, by its `paths`."""
+"""The styles by their name in a template's front matter, `paths`."""
 
 
 def text_of(value: Any) -> str:

@@ -26,7 +26,7 @@ from llmctx.prompt.lines import LINES, Line, text_of
 from llmctx.prompt.template import Parameters, Template
 
 MAX_SECTION_CHARACTERS = 8_000
-"""The size of one section, so that text from others cannot crowd out the rest."""
+"""The maximum size of one section, so that outside text cannot crowd out the rest."""
 
 
 class Message(NamedTuple):
@@ -58,7 +58,7 @@ class Prompt(BaseModel):
     evidence: bytes
     """The messages as the bytes that are hashed and kept."""
     within_s: float | None = None
-    """The seconds that are left for an answer; None means all that the completer gives."""
+    """The seconds left for an answer; None for the completer's own limit."""
 
 
 OPTIONAL = ("portfolio", "memory")
@@ -120,7 +120,7 @@ def _view(section: Section, content: SectionContent | None, notation: str) -> Se
 
 
 def _text_of(facts: list[Fact], line: Line) -> str:
-    """Return the facts, one per line, up to the size limit of a section; the schema's own fields go before others."""
+    """Return the facts, one per line, up to the size limit of a section; the schema's own fields come first."""
     text = "\n".join(map(line, facts))
     return text if len(text) < MAX_SECTION_CHARACTERS else _cut(list(map(line, schema_first(facts))))
 

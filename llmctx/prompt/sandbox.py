@@ -36,7 +36,7 @@ _WITH_WIDTH = {
 
 
 class StepsError(SecurityError):
-    """A template takes too many steps, or does what could take any time."""
+    """A template takes too many steps, or does something that could take unlimited time."""
 
 
 class _Sources(DictLoader):
@@ -55,7 +55,7 @@ class _Stateless(JinjaTemplate):
 
 
 class _Counting(NodeTransformer):
-    """Lets the sandbox count what it could not see otherwise: turns of loops, joined texts, captured blocks."""
+    """Lets the sandbox count what it could not see otherwise: loop iterations, joined texts, captured blocks."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802  the name that Jinja calls
         self.generic_visit(node)
@@ -103,14 +103,14 @@ class Sandbox(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             finalize=self._shown,
         )
-        for name in ("random", "urlize"):  # the latter's patterns take any time
+        for name in ("random", "urlize"):  # the latter's patterns may take unlimited time
             del self.filters[name]
         del self.globals["lipsum"]
         self.filters = {name: self._counted(name, apply) for name, apply in self.filters.items()}
         self.filters["turns"] = self.turns
 
     def begin(self) -> None:
-        """Begin to count anew: one part is about to be rendered."""
+        """Restart the count: one part is about to be rendered."""
         self._steps = 0
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -126,7 +126,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().getitem(obj, argument)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Work out an operator that could make something large."""
+        """Evaluate an operator that could make something large."""
         if operator == "%" and isinstance(left, str) and _WIDE.search(left):
             raise StepsError(f"formats to a width above {MAX_WIDTH - 1}")
         if operator == "*":
@@ -151,7 +151,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self._count(_CALL)
         return super().get_template(name, parent, globals)
 
-    @pass_context  # so that it is never worked out when the template is compiled
+    @pass_context  # so that it is never evaluated when the template is compiled
     def turns(self, _: Context, items: Iterable[Any], characters: int) -> Iterable[Any]:
         """The items of a loop, counted; each turn writes so many characters of its own."""
         if isinstance(items, list | tuple | range):
@@ -165,7 +165,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             yield item
 
     def joined(self, *parts: Any) -> str:
-        """What the operator ~ makes."""
+        """The result of the operator ~."""
         return "".join(map(str, parts))
 
     def _generate(
@@ -188,7 +188,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return counted
 
     def _made(self, value: Any) -> Any:
-        """A value that was worked out: counted, and small enough."""
+        """An evaluated value: counted, and small enough."""
         if isinstance(value, int) and abs(value) > _MAX_NUMBER:
             raise StepsError(f"makes a number above 10^{len(str(_MAX_NUMBER)) - 1}")
         if isinstance(value, str):

@@ -12,9 +12,9 @@ from llmctx.errors import TemplateError
 
 FRONT_MATTER = re.compile(r"\A---\n(.*?\n)---\n", re.DOTALL)
 MAX_FILE_BYTES = 256 * 1024
-"""A template or an include is no larger."""
+"""The maximum size of a template or an include."""
 MAX_FILES = 100
-"""A template consists of no more files."""
+"""The maximum number of a template's files."""
 
 
 def collect(folder: Path, file: str, wanted_by: str) -> dict[str, str]:

@@ -58,7 +58,7 @@ class FrontMatter(BaseModel):
     paths: Literal["dotted", "quoted"] = "dotted"
     """How facts are named: dotted as in the first templates, or quoted, so that every path can be cited."""
     shows: tuple[Literal["portfolio", "memory"], ...] = ()
-    """The optional sections that it shows, where a package has them."""
+    """The optional sections that it shows, if a package has them."""
 
 
 class Template(CompiledTemplate):

@@ -51,7 +51,7 @@ def run(job: dict[str, Any]) -> None:
 
 
 def _sample(keys: dict[str, str]) -> dict[str, Any]:
-    """What a template sees of sections with these keys, in sizes as they occur."""
+    """The values of sections with these keys, in typical sizes."""
     text = "\n".join([_LINE] * (_SECTION_CHARACTERS // len(_LINE)))
     sections = [
         SectionView(name, key, "fresh", "1.0 s", "", text, f"{name}: fresh, 1.0 s old", text)

@@ -5,7 +5,7 @@ import re
 from llmctx.harmless import harmless
 
 MAX_TEXT_CHARS = 300
-"""Prompts show this much of a text; only numbers within it can be cited."""
+"""The maximum length of a text in prompts; only numbers within it can be cited."""
 
 _MAX_PATH_CHARS = 200
 _PATHS = re.compile(r"(?:[\w.()\[\]+*/-]|(?<!\w) | (?!\w))++")
@@ -21,5 +21,5 @@ def quoted(text: str) -> str:
 
 
 def path(text: str) -> str:
-    """Return what an answer cites as a path: as it is if it consists of plain paths, otherwise in quotes."""
+    """Return a path as an answer cites it: unchanged if it consists of plain paths, otherwise in quotes."""
     return text if len(text) <= _MAX_PATH_CHARS and _PATHS.fullmatch(text) and harmless(text) == text else quoted(text)

@@ -1,4 +1,4 @@
-"""One answer to one recorded decision: what was asked, who answered, what came back, what was concluded from it.
+"""One answer to one recorded decision: the question, who answered, the response, and the conclusion.
 
 Records and replays have answers of the same form, so any two can be compared.
 """
@@ -23,7 +23,7 @@ _JSON_NAMES = {"requested": "asked", "text": "answer"}
 
 
 class Answer(NamedTuple):
-    """One answer to one question about one position. What does not apply is None or empty."""
+    """One answer to one question about one position. Fields that do not apply are None or empty."""
 
     kind: str
     """decision, failed, or skipped or unasked if nothing was asked."""
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
     parameters: dict[str, Any] | None = None
     """The request parameters beside the messages, as in a leaf."""
     schema_sha256: str = ""
-    """The digest of what was asked for: the schema, and the form of the answer in the messages."""
+    """The digest of the requested output: the schema, and the form of the answer in the messages."""
     requested: str = ""
     """The model that was requested."""
     served: str | None = None

@@ -33,7 +33,7 @@ class Row(NamedTuple):
     right: Line | None
     """The line of the second text."""
     hidden: int = 0
-    """How many equal lines a gap stands for."""
+    """How many equal lines a gap replaces."""
 
 
 def diff(left: str, right: str) -> list[Row]:

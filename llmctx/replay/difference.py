@@ -23,7 +23,7 @@ _ABSENT = object()
 
 
 class Cause(NamedTuple):
-    """One thing that differs between what led to two answers."""
+    """One difference between the causes of two answers."""
 
     by: str
     """data, template, model, mandate or code."""
@@ -160,7 +160,7 @@ def mismatch(name: str, found: Any, expected: Any) -> str:
 
 
 class DiffersError(Exception):
-    """Ends the check of one part of a record. `always_holds` marks what depends on no rules."""
+    """Ends the check of one part of a record. `always_holds` marks a check that depends on no rules."""
 
     def __init__(self, rule: str, what: str, by: str, *, always_holds: bool = False) -> None:
         self.rule = rule
@@ -172,7 +172,7 @@ class DiffersError(Exception):
 def expect(
     where: str, expected: dict[str, Any], found: dict[str, Any], by: str = DATA, *, always_holds: bool = False
 ) -> None:
-    """Raise DiffersError for the first of the `expected` values that is another one in what was `found`."""
+    """Raise DiffersError for the first of the `expected` values that differs in `found`."""
     for name, value in expected.items():
         if found.get(name) != value:
             field = f"{where}.{name}" if where else name

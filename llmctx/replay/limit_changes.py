@@ -1,4 +1,4 @@
-"""What limits would have changed, rule by rule: how often each was reached on either side, and what became of it."""
+"""What limits would have changed, rule by rule: how often each was reached on either side, and the effect."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,9 @@ class LimitChange(NamedTuple):
     b: int
     """Verdicts of the second side."""
     instead: dict[str, int]
-    """Where it was reached on one side alone and the verdicts differ: what the first side does -> what the second."""
+    """The cases in which only one side reached it and the verdicts differ: what the first side does -> what the second
+    does.
+    """
 
 
 def limit_changes(pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[LimitChange]:
@@ -44,7 +46,7 @@ def limit_changes(pairs: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) 
 
 
 def done(verdict: Mapping[str, Any]) -> tuple[object, ...]:
-    """What is done by a verdict."""
+    """The action that a verdict leads to."""
     return tuple(verdict.get(name) for name in _DONE)
 
 

@@ -26,7 +26,7 @@ class RuleAt(NamedTuple):
     outcome: str
     """within, clamp, block, unchecked, or not reached because an earlier rule blocked."""
     detail: str = ""
-    """What the rule saw, if it did something."""
+    """What the rule saw, if it acted."""
 
 
 class LimitsAt(NamedTuple):
@@ -83,10 +83,11 @@ def limits_at(entry: Entry, blobs: BlobCache) -> LimitsAt:
 
 def _said(rule: Rule, limits: Limits) -> str:
     values = {name: getattr(limits, name) for name in rule.limits}
-    return ", ".join(f"{name} {_text(value)}" for name, value in values.items() if value is not None)
+    return ", ".join(f"{name} {limit_text(value)}" for name, value in values.items() if value is not None)
 
 
-def _text(value: object) -> str:
+def limit_text(value: object) -> str:
+    """A limit in words."""
     if isinstance(value, dict):
         return "; ".join(f"{action}: {', '.join(sections)}" for action, sections in value.items())
     return str(value)

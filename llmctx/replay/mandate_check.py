@@ -36,7 +36,7 @@ class JudgedAgain(NamedTuple):
     entry: Recorded
     """Its record."""
     package: Package
-    """What was known."""
+    """The package."""
     before: Verdict
     """The verdict under the mandate of the record."""
     after: Verdict
@@ -51,7 +51,7 @@ class JudgedAgain(NamedTuple):
 
     @property
     def differs(self) -> bool:
-        """Whether something else would have been done."""
+        """Whether the action would have been different."""
         return done(verdict_fields(self.before)) != done(verdict_fields(self.after))
 
     @property
@@ -101,7 +101,7 @@ class _Judge:
         self._totals = TotalsCheck(mandate)
         self._ledgers: dict[str, Ledger] = {}
         self._done: dict[str, set[tuple[str, int]]] = {}
-        """What the records themselves did: action and time, by symbol."""
+        """The recorded actions: action and time, by symbol."""
 
     def judge(self, entry: Recorded) -> JudgedAgain | None:
         """The decision in the next record under both mandates; None if it is a record of another kind."""
@@ -128,7 +128,7 @@ class _Judge:
         return found
 
     def _ledger_before(self, snapshot: Snapshot) -> Ledger:
-        """The ledger by the verdicts of the other mandate, without what is known to have been done by then."""
+        """The ledger by the verdicts of the other mandate, without actions known to be carried out by then."""
         ledger, recorded = self._ledgers.get(snapshot.symbol), snapshot.ledger
         if ledger is None or recorded is None:
             return ledger or recorded or Ledger()

@@ -1,4 +1,4 @@
-"""What packages would remember under another setting, made of the records before each of them."""
+"""What packages would remember under another setting, rebuilt from the records before each of them."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +12,7 @@ from llmctx.replay.corpus import Place, Recorded
 from llmctx.schema.keys import optional_sections
 
 Memories = Mapping[Place, bytes | None]
-"""The memory section of each package; None where it is to have none."""
+"""The memory section of each package; None for no section."""
 
 
 def memories(

@@ -36,7 +36,7 @@ class MemoryCheck:
     def check(self, entry: Entry, is_unknown: Callable[[int], bool]) -> Fault | None:
         """The fault of the next record's memory, None if it is genuine or there is none.
 
-        What a lost, unreadable or erased record said, nobody can tell.
+        Nobody can tell what a lost, unreadable or erased record said.
         """
         piece = entry.pieces.get("snapshot")
         if piece is None or "tick" not in entry.record:
@@ -75,7 +75,7 @@ class MemoryCheck:
             expected = f"the last record on {entry.record.get('symbol')} by address and leaf hash"
             return Fault(entry.index, "memory", expected, f"{where}, {source['leaf_hash']}"[:160]), index
         if not is_same or record.erased:
-            return None, index  # it was put together by other rules, or of what was erased
+            return None, index  # other rules made it, or its source was erased
         wanted = [self._after(record, length) for length in _LENGTHS]
         if text.encode() in wanted:
             return None, index

@@ -24,7 +24,7 @@ _BASIS_POINTS = Decimal(10_000)
 
 
 class PastDecision(NamedTuple):
-    """A recorded decision, as far as its outcome depends on it."""
+    """A recorded decision, reduced to what its outcome depends on."""
 
     place: Place
     """Which record."""
@@ -76,7 +76,7 @@ class HorizonResult(NamedTuple):
 
 
 class DecisionOutcome(NamedTuple):
-    """A decision and what came of it."""
+    """A decision and its outcome."""
 
     decision: PastDecision
     """The decision."""
@@ -116,7 +116,7 @@ def past_decision(entry: Recorded, blobs: Mapping[str, bytes] = NO_BLOBS) -> Pas
     if record["kind"] not in ("decision", "failed"):
         return None
     snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], blobs)
-    # Nothing but these is needed, and to read the other sections would take most of the time.
+    # Only these are needed, and reading the other sections would take most of the time.
     needed = {name: raw if name in REQUIRED else RawSection(raw.key, None) for name, raw in snapshot.sections.items()}
     package = build_package(snapshot.model_copy(update={"sections": needed, "marks": None}))
     if package.refusal is not None:

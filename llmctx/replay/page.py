@@ -54,7 +54,7 @@ class Bar(NamedTuple):
 
 
 class Served(NamedTuple):
-    """What a page has beyond its file if a console serves it."""
+    """The additional links of a page that a console serves."""
 
     style_at: str
     """Where its style sheet is served."""

@@ -47,7 +47,7 @@ class PartitionReport(NamedTuple):
     incidents: tuple[int, ...] = ()
     """The indices of all incidents."""
     warnings: tuple[str, ...] = ()
-    """Remarks that are no faults."""
+    """Warnings that are not faults."""
     reproduction: Reproduction | None = None
     """Counts of records that differ under other rules, unknown ones included; None if nothing was rebuilt."""
 
@@ -80,7 +80,7 @@ class PartitionCheck:
         self, partition: int, verifier: Verifier, read_blob: ReadBlob, *, rebuilding: bool, partitions: int = 1
     ) -> None:
         self.verifier = verifier
-        """The rules of the log, and what has passed them so far."""
+        """The rules of the log, and their state so far."""
         self._partition = partition
         self._read_blob = read_blob
         self._theses = ThesisCheck(partition, partitions)

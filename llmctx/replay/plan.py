@@ -37,7 +37,7 @@ class Plan(NamedTuple):
     mandate: Mandate | None = None
     """Another mandate; None judges by the one of the record."""
     memories: Memories | None = None
-    """Another memory section for each record; None leaves what was recorded."""
+    """Another memory section for each record; None keeps the recorded one."""
 
     @property
     def mode(self) -> str:
@@ -50,7 +50,7 @@ class ReplayRequest(NamedTuple):
     """One question ready to be asked, or the reason why nothing is asked."""
 
     entry: Recorded
-    """The record it is about."""
+    """The record that it is about."""
     snapshot: Snapshot
     """The record's snapshot."""
     package: Package
@@ -64,9 +64,9 @@ class ReplayRequest(NamedTuple):
     reason: str = ""
     """Why nothing is asked; empty otherwise."""
     policy: GuardPolicy = GuardPolicy()
-    """What the guardrails of the record were set to; the defaults if it names none."""
+    """The settings of the record's guardrails; the defaults if it names none."""
     snapshot_sha256: str = ""
-    """The digest of the evidence of what is known: the record's, unless something in it is changed."""
+    """The digest of the evidence: the record's, unless something in it is changed."""
 
     def conclude(self, completion: Completion | None, policy: GuardPolicy | None = None) -> Conclusion:
         """Conclude as the live run does, from the completion or, without one, from the reason why nothing was asked.
@@ -81,7 +81,7 @@ class ReplayRequest(NamedTuple):
         elif "policy" in self.entry.record["verdict"]:
             fired = HALTED if self.reason == halt_in(self.package, policy.mandate) else NO_ANSWER
             conclusion = conclude_unasked(self.snapshot, self.package, self.reason, policy, fired=fired)
-        else:  # records of 0.1.0 had no guardrails where nothing was asked
+        else:  # records of 0.1.0 had no guardrails if nothing was asked
             conclusion = refuse(self.snapshot, self.package, self.reason)
         return conclusion._replace(prompt=self.prompt)
 

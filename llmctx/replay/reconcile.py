@@ -18,27 +18,27 @@ ACTS = ("exit", "reduce", "add", "adjust_stops")
 WAIT_MS = 300_000
 """How long after a decision its effect may be reported."""
 MAX_SLIPPAGE_BPS = Decimal(100)
-"""A fill that is worse by more than this than the price that was known is a finding."""
+"""A fill that is worse than the known price by more than this is a finding."""
 
 NO_REASON = "no decision and no reason"
-"""What is wrong with an effect that nobody explains."""
+"""The finding about an effect that no decision explains."""
 _BUYS = {("add", "long"), ("exit", "short"), ("reduce", "short")}
 _SHARES = Decimal("0.000001")
 
 
 @dataclass
 class Trade:
-    """A decision and what became of it, or an effect without a decision."""
+    """A decision and its effects, or an effect without a decision."""
 
     address: str
-    """The decision; of an effect without one, the effect's own record."""
+    """The decision's record; for an effect without one, the effect's own."""
     symbol: str
     time_ms: int
     """The time of the decision's data, or of the effect."""
     action: str
-    """What the verdict asks for; none if no decision asked."""
+    """The action of the verdict; none if no decision asked."""
     reason: str
-    """Why: the verdict's reason, or what the execution side says."""
+    """The verdict's reason, or what the execution side says."""
     recorded_ms: int
     """When it was recorded."""
     wanted: Decimal | None = None
@@ -50,11 +50,11 @@ class Trade:
     filled: Decimal = Decimal(0)
     """Shares that changed hands."""
     paid: Decimal = Decimal(0)
-    """Their worth."""
+    """Their value."""
     fee: Decimal = Decimal(0)
-    """What that cost."""
+    """The fees paid."""
     stood: str | None = None
-    """Of a fill that no decision asked for: the stop and target that stood before it, and who set them."""
+    """For a fill that no decision asked for: the stop and target set before it, and who set them."""
     done_ms: list[int] = field(default_factory=list)
     """When each effect happened."""
     statuses: list[str] = field(default_factory=list)
@@ -62,9 +62,9 @@ class Trade:
     effects: list[str] = field(default_factory=list)
     """The addresses of the effects."""
     people: list[str] = field(default_factory=list)
-    """What people said of the decision."""
+    """What people said about the decision."""
     findings: list[str] = field(default_factory=list)
-    """What does not agree."""
+    """Its findings."""
 
     @property
     def times_ms(self) -> list[int]:
@@ -92,7 +92,7 @@ class Trade:
 
 
 class Reconciliation:
-    """Takes the records of all partitions, each in order, and says what does not agree."""
+    """Takes the records of all partitions, each in order, and reports disagreements."""
 
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions

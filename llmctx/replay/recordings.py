@@ -18,11 +18,11 @@ class Recordings:
 
     def __init__(self, source: Source) -> None:
         self.name = source.name
-        """What the source is, for messages."""
+        """The source's name, for messages."""
         self.blobs = BlobCache()
         """The blobs named by the records read so far."""
         self.erased = 0
-        """How many records were selected and left out, because evidence of theirs was erased by rule."""
+        """How many records were selected but left out, because retention rules erased their evidence."""
         self._source = source
 
     async def select(self, selection: Selection) -> AsyncIterator[Recorded]:
@@ -62,7 +62,7 @@ class Recordings:
 
 
 def _is_usable(entry: Entry, selection: Selection) -> bool:
-    """Whether a record is selected and can be read; one that cannot is named and left out."""
+    """Whether a record is selected and readable; an unreadable one is named in a warning and left out."""
     included = selection.includes(entry)
     if not included and (entry.record["kind"] != unreadable.KIND or not selection.spans(entry)):
         return False

@@ -96,7 +96,7 @@ class RebuildSummary(NamedTuple):
     prompts: int
     """Prompts that were reproduced byte for byte."""
     decisions: int
-    """Answers that led to the recorded decision, grounding and verdict."""
+    """Answers that led to the same decision, grounding and verdict as recorded."""
     differing: list[DifferingRecord]
     """The records that differ, in order."""
     reproduction: Reproduction

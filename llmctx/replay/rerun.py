@@ -106,7 +106,7 @@ class _Attempt:
 
     def parts(self) -> list[tuple[str, Callable[[], None]]]:
         """Return the parts of the record, each with a check that raises if it differs."""
-        if self._judging_failed and not self._record["snapshot"]["sections"]:  # the package itself broke off
+        if self._judging_failed and not self._record["snapshot"]["sections"]:  # building the package itself failed
             return [("snapshot", self._check_snapshot), ("verdict", self._check_plain_verdict)]
         parts = [("snapshot", self._check_snapshot), ("sections", self._check_sections)]
         if "prompt" in self._record:
@@ -167,7 +167,7 @@ class _Attempt:
 
     @property
     def _judging_failed(self) -> bool:
-        """Whether judging broke off when the record was made: an error of that moment need not come again."""
+        """Whether judging failed when the record was made: an error of that moment need not occur again."""
         return any(guard["name"] == JUDGING_FAILED for guard in self._record["verdict"].get("guards", ()))
 
     def _conclude(self, completion: Completion) -> Conclusion:
@@ -241,7 +241,7 @@ class _Attempt:
             expect("verdict", expected, recorded)
         elif self._judging_failed:  # what is held instead depends on the position alone
             held = verdict_fields(guard(self._package, None, self._policy))
-            if recorded["action"] != held["action"]:  # the stop's own guardrail may be what broke off
+            if recorded["action"] != held["action"]:  # the stop's own guardrail may be what failed
                 self._check_plain_verdict()
             else:
                 expect("verdict", {"quantity": held.get("quantity")}, recorded)

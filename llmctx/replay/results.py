@@ -150,12 +150,7 @@ class ResultsFile:
     """A results file open for appending, by one process at a time. The same question resumes where it stopped."""
 
     def __init__(
-        self,
-        path: Path,
-        question: dict[str, Any],
-        *,
-        fresh: bool = False,
-        inputs: tuple[Path | None, ...] = (),
+        self, path: Path, question: dict[str, Any], *, fresh: bool = False, inputs: tuple[Path | None, ...] = ()
     ) -> None:
         """`fresh` discards earlier results; `inputs` are files that must not be overwritten.
 

@@ -1,4 +1,4 @@
-"""What a field's annotation admits."""
+"""The types that a field's annotation allows."""
 
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin

@@ -40,7 +40,7 @@ def parse_number(value: Any) -> Decimal:
 
 
 def check_range(value: Decimal | None) -> Decimal | None:
-    """A number of the settings, as long as others may be; None stays None."""
+    """A number in the settings, no longer than any other number may be; None stays None."""
     return None if value is None else parse_number(value)
 
 
@@ -85,14 +85,11 @@ def _json_type(value: Any) -> str:
 
 
 Number = Annotated[
-    Decimal,
-    PlainValidator(parse_number),
-    PlainSerializer(float, when_used="json"),
-    WithJsonSchema({"type": "number"}),
+    Decimal, PlainValidator(parse_number), PlainSerializer(float, when_used="json"), WithJsonSchema({"type": "number"})
 ]
 Positive = Annotated[Number, AfterValidator(_positive), WithJsonSchema({"type": "number", "exclusiveMinimum": 0})]
 Setting = Annotated[Decimal, AfterValidator(check_range)]
-"""A number of the settings, which may be written as text."""
+"""A number in the settings, which may be given as text."""
 Count = Annotated[int, PlainValidator(_count), WithJsonSchema({"type": "integer", "minimum": 0})]
 Timestamp = Annotated[
     datetime,

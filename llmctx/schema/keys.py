@@ -19,7 +19,7 @@ from llmctx.schema import values
 from llmctx.schema.symbol import is_symbol, market_of
 
 EXAMPLES = Path(__file__).with_name("examples.json")
-"""The examples of the schema document as they stand there: key (for AAPL) to JSON text."""
+"""The examples in the schema document: key (for AAPL) to JSON text."""
 DAY_S = 86_400
 SIGNAL_TYPES = ("entry", "exit")
 """The signal types read by default."""
@@ -44,7 +44,7 @@ class Family:
     says: str
     """Its content, in one line."""
     of_market: bool = False
-    """Whether it is about the market, so that both legs of a hedged symbol have the same one."""
+    """Whether it describes the market, so that both legs of a hedged symbol share it."""
 
     def key(self, symbol: str = "", signal_type: str = "") -> str:
         """The key for one symbol (and signal type)."""
@@ -53,7 +53,7 @@ class Family:
         return pattern.replace("{symbol}", symbol).replace("{signal_type}", signal_type)
 
     def parts_of(self, key: str) -> dict[str, str] | None:
-        """The symbol and signal type in a key, as far as the family has them; None if the key is not of this family."""
+        """The symbol and signal type in a key, if the family has them; None if the key is not of this family."""
         shape = re.escape(self.pattern).replace(r"\{symbol\}", "(?P<symbol>.+)")  # a symbol may hold colons
         shape = shape.replace(r"\{signal_type\}", "(?P<signal_type>[^:]+)")
         shape = shape.replace(r"\{symbol_lower\}", "(?P<symbol_lower>.+)")
@@ -151,7 +151,7 @@ _BESIDE: dict[str, type[BaseModel]] = {
     "memory": values.Memory,
     "timeframes": values.Timeframes,
 }
-"""The models of sections that are no family of the schema document."""
+"""The models of sections that are not families of the schema document."""
 
 
 @cache
@@ -172,7 +172,7 @@ def bars(symbol: str) -> str:
 
 
 def news(symbol: str) -> str:
-    """The sorted set of a symbol's headlines that still count, by time; private to the feed."""
+    """The sorted set of a symbol's current headlines, by time; private to the feed."""
     return f"stocks:news:{symbol}"
 
 
@@ -197,11 +197,12 @@ UPDATES = "updates:"
 WORKERS = "workers"
 """The sorted set of running workers, by the time of their last heartbeat."""
 BUDGET = "budget:day"
-"""The hash of what was used and reserved today of the daily budget; it does not expire, or it could be evicted."""
+"""The hash of today's used and reserved amounts of the daily budget; it does not expire, because it could be evicted.
+"""
 
 
 def rate_limit(endpoint: str) -> str:
-    """The hash of reservations under an endpoint's limits of a minute: second -> requests and tokens. It expires."""
+    """The hash of reservations under an endpoint's rate limits: second -> requests and tokens. It expires."""
     return f"limits:llm:{endpoint}"
 
 
@@ -211,7 +212,7 @@ def ticks(partition: int | str) -> str:
 
 
 def ticks_made(partition: int | str) -> str:
-    """The key under which that stream is made again, for an instant."""
+    """The key under which that stream is rebuilt, for an instant."""
     return f"ticks:{{{partition}}}:made"
 
 
@@ -226,48 +227,48 @@ def decisions(partition: int | str) -> str:
 
 
 def effects(partition: int | str) -> str:
-    """The stream of what the execution side says became of decisions."""
+    """The stream of the execution side's reports about decisions."""
     return f"effects:{{{partition}}}"
 
 
 def effects_made(partition: int | str) -> str:
-    """The key under which that stream is made again, for an instant."""
+    """The key under which that stream is rebuilt, for an instant."""
     return f"effects:{{{partition}}}:made"
 
 
 def decisions_made(partition: int | str) -> str:
-    """The key under which that stream is made again, for an instant."""
+    """The key under which that stream is rebuilt, for an instant."""
     return f"decisions:{{{partition}}}:made"
 
 
 def halt(symbol: str | None = None) -> str:
-    """The key that halts a symbol while it is set, or without one everything: no new risk, and nothing is asked."""
+    """The key that halts a symbol, or without one everything, while it is set: no new risk, and no calls."""
     return "controls:halt" if symbol is None else f"controls:halt:{symbol}"
 
 
 @lru_cache(maxsize=4096)
 def halts_of(symbol: str) -> tuple[str, ...]:
-    """Every key that halts a symbol: the one of everything, its market's, and its own."""
+    """Every key that can halt a symbol: the global one, its market's, and its own."""
     return tuple(dict.fromkeys((halt(), halt(market_of(symbol)), halt(symbol))))
 
 
 RESERVED = "controls:reserved"
-"""The hash of adds for which room is reserved, by tick, until their position shows their effect."""
+"""The hash of adds with reserved room, by tick, until their position shows an effect."""
 
 
 PORTFOLIO = "portfolio:current"
-"""The account as a whole: an extension of the schema document, which is read if a setting says so."""
+"""The account as a whole: an extension of the schema document, read only if a setting says so."""
 
 
 TIMEFRAMES = Family(
     "timeframes", "stocks:timeframes:{symbol}", values.Timeframes, DAY_S, "feed", "indicators of longer bars",
     of_market=True,
 )  # fmt: skip
-"""Indicators of longer bars: an extension of the schema document, which is written and read if a setting says so."""
+"""Indicators of longer bars: an extension of the schema document, written and read only if a setting says so."""
 
 
 def optional_sections(symbol: str, partition: int) -> dict[str, str]:
-    """The sections that a package has only if a setting says so, each with the key that it comes from."""
+    """The sections that a package has only if a setting says so, each with its key."""
     return {"portfolio": PORTFOLIO, "timeframes": TIMEFRAMES.key(symbol), "memory": f"audit:{{{partition}}}:log"}
 
 

@@ -1,1 +1,1 @@
-"""What is known of each symbol beside its live keys: what the owner of its partition remembers, and which are held."""
+"""What is known about each symbol besides its live keys: what its partition's owner remembers, and which are held."""

@@ -1,6 +1,6 @@
-"""What the owner of a partition remembers of each symbol: the last usable decision, prices believed, stops that wait.
+"""What the owner of a partition remembers about each symbol: the last usable decision, believed prices, waiting stops.
 
-It is kept in the owner's process and read from its own trail, never from a key that others may write: whoever could
+It is kept in the owner's process and read from its own trail, never from a key that others can write: whoever could
 write it could have a wrong price believed, or put words into the next prompt.
 """
 
@@ -30,7 +30,7 @@ from llmctx.trail.log.reader import LogReader
 _log = logging.getLogger(__name__)
 
 MAX_RECORDS_READ = 200
-"""How far back a symbol's records are searched; each failed one names the thesis that held then, so one is enough."""
+"""How far back a symbol's records are searched; each failed one names the thesis of its time, so one is enough."""
 
 _MAX_READ_FOR_MARKS = 20
 _MAX_SYMBOLS, _MAX_BYTES, _EMPTY_BYTES = 20_000, 16 * 2**20, 400
@@ -50,7 +50,7 @@ class _Found:
 
 
 class SymbolMemory:
-    """What is known of a partition's symbols; each is read from the log once."""
+    """What is known about a partition's symbols; each is read from the log once."""
 
     def __init__(
         self, log: LogReader | None = None, partitions: int = 1, vouches: Callable[[Entry], bool] = lambda _: True
@@ -66,13 +66,13 @@ class SymbolMemory:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.length: MemoryLength = "off"
         """How much of each symbol's packages is remembered."""
-        self.standing = StandingDecisions(log, partitions, vouches, self._mapping_of)
+        self.standing = StandingDecisions(log, partitions, vouches, self._named, self._mapping_of)
         """The decision that stands for each symbol; only a trigger asks for it."""
         self.unconfirmed: dict[str, str] = {}
         """The symbols whose stop was reached by a price that is not believed, each with the reason."""
 
     def turn(self, symbol: str) -> asyncio.Lock:
-        """What whoever decides on a symbol holds, so that nobody decides on it meanwhile."""
+        """The lock held while a symbol is decided, so that nobody else decides on it meanwhile."""
         return self._turns.setdefault(symbol, asyncio.Lock())
 
     async def of(self, symbol: str) -> Known:
@@ -115,7 +115,7 @@ class SymbolMemory:
 
     def _known_after(self, package: Package, verdict: Verdict, entry: Entry | None) -> Known:
         known = self._known.get(package.symbol) or Known()
-        # a person may have confirmed a price meanwhile; what they said stands
+        # a person may have confirmed a price meanwhile, and that stands
         if package.marks_after is not None and known.marks is package.marks:
             known = known._replace(marks=package.marks_after)
         if (ledger := ledger_after(package, verdict.order, self._address(entry))) is not None:
@@ -127,19 +127,19 @@ class SymbolMemory:
         return known
 
     def cancel(self, symbol: str, record: str) -> None:
-        """Note that nothing comes of what the record at an address asked for: it may be asked for again."""
+        """Note that the decision at an address was not carried out, so the same may be asked for again."""
         known = self._known.get(symbol)
         if known is not None and known.ledger is not None:
             self._keep(symbol, known._replace(ledger=known.ledger.without(record)))
 
     def count(self, package: Package, action: str, made: Entry) -> None:
-        """Count what a person approved and the guardrails allowed; `made` is the record that says so."""
+        """Count what a person approved and the guardrails allowed; `made` is the record of the approval."""
         if (ledger := ledger_after(package, action, self._address(made))) is not None:
             known = self._known.get(package.symbol) or Known()
             self._keep(package.symbol, known._replace(ledger=ledger))
 
     async def stand_for(self, entry: Entry, made: Entry) -> None:
-        """Count what a person decided in the place of a record; `made` is the record that says so."""
+        """Count what a person decided in place of a record; `made` is the record of the override."""
         symbol = entry.record["symbol"]
         known = await self.of(symbol)
         self._keep(symbol, known._replace(ledger=await self._after_act(known.ledger, entry, made)))
@@ -162,7 +162,7 @@ class SymbolMemory:
         )
 
     async def _read(self, symbol: str) -> tuple[Known, str | None]:
-        """What the log says of a symbol, and why its stop waits, if it does."""
+        """What the log says about a symbol, and why its stop waits, if it does."""
         if self._log is None:
             return Known(), None
         found, read = _Found(memory=Known() if self.length == "off" else None), 0
@@ -189,7 +189,7 @@ class SymbolMemory:
         return remembers._replace(marks=marks, thesis=found.thesis, ledger=ledger), found.waits
 
     async def _learn(self, entry: Entry, found: _Found) -> None:
-        """Learn from the record of a tick what no newer one says."""
+        """Learn from the record of a tick whatever no newer one has said."""
         if found.is_newest:
             found.waits, found.is_newest = waiting_in(entry), False
         if found.memory is None and "snapshot" in entry.pieces:
@@ -197,18 +197,19 @@ class SymbolMemory:
         if found.is_searching:
             found.thesis = self._thesis_in(entry)
             reference = None if found.thesis is not None else reference_in(entry)
-            found.thesis = found.thesis if reference is None else await self._named(reference)
+            named = None if reference is None else await self._named(reference)
+            found.thesis = found.thesis if named is None else self._thesis_in(named)
             found.is_searching = found.thesis is None and reference is None
 
     async def _memory_after(self, entry: Entry) -> Known:
-        """What is remembered after a record, and the record that it follows from; nothing if it does not say."""
+        """The memory after a record, and the record it follows from; empty if it does not say."""
         try:
             snapshot = Snapshot.from_evidence(entry.pieces["snapshot"], await self._mapping_of(entry))
             package = build_package(snapshot)
         except Exception as error:  # noqa: BLE001  an unreadable record must not keep its symbol from being decided
             _log.warning(f"record {entry.index}: its package cannot be remembered: {in_short(error)}")
             return Known()
-        if package.refusal is not None:  # what was remembered before still holds
+        if package.refusal is not None:  # the previous memory still applies
             section = snapshot.sections.get("memory")
             raw = None if section is None else section.raw
             return Known() if raw is None else Known(memory=raw, remembered=snapshot.remembered)
@@ -234,12 +235,11 @@ class SymbolMemory:
             _log.warning(f"Record {entry.index} cannot be the next thesis ({in_short(error)})")
             return None
 
-    async def _named(self, reference: TrailReference) -> LastDecision | None:
+    async def _named(self, reference: TrailReference) -> Entry | None:
+        """The record that is referred to; None if it is not there, or nobody vouches for it."""
         assert self._log is not None
         entry = await self._log.named(reference.address, reference.leaf_hash, self._partitions)
-        if entry is None or not self._vouches(entry):
-            return None
-        return self._thesis_in(entry)
+        return entry if entry is not None and self._vouches(entry) else None
 
     async def _state_after(self, entry: Entry) -> State | None:
         """What was believed and counted after a record; None if it does not say."""

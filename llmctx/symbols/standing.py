@@ -1,6 +1,6 @@
 """The decision that stands for a symbol while the model is not asked again, and what its package showed.
 
-It is kept in the owner's process and read from its own trail, like everything else that is known of a symbol.
+It is kept in the owner's process and read from its own trail, like everything else known about a symbol.
 """
 
 import logging
@@ -50,10 +50,19 @@ class StandingDecisions:
         log: LogReader | None,
         partitions: int,
         vouches: Callable[[Entry], bool],
+        named: Callable[[TrailReference], Awaitable[Entry | None]],
         blobs_of: Callable[[Entry], Awaitable[Mapping[str, bytes]]],
     ) -> None:
-        """`vouches` tells whether a record is the one that was recorded, `blobs_of` returns the blobs it names."""
-        self._log, self._partitions, self._vouches, self._blobs_of = log, partitions, vouches, blobs_of
+        """`vouches` tells whether a record is the one that was recorded, `named` returns the one that is referred to,
+        and `blobs_of` the blobs that a record names.
+        """
+        self._log, self._partitions, self._vouches, self._named, self._blobs_of = (
+            log,
+            partitions,
+            vouches,
+            named,
+            blobs_of,
+        )
         self._known: BoundedCache[str, Standing] = BoundedCache(_MAX_SYMBOLS, _MAX_BYTES)
         self._searched: set[str] = set()
 
@@ -66,7 +75,7 @@ class StandingDecisions:
             return None
         standing = await self.of(package.symbol)
         if standing is None or standing.decision.action == Action.EXIT:
-            return None  # while the position still stands, a hold must not follow upon its exit
+            return None  # while the position is open, a hold must not follow its exit
         try:
             why = reason_not_to_ask(policy, package, standing.seen)
         except Exception as error:  # noqa: BLE001  whatever a rule does, the model can be asked
@@ -109,18 +118,12 @@ class StandingDecisions:
                 if entry.record["kind"] == "decision":
                     return await self._standing_in(entry)
                 if (standing := entry.record.get("standing")) is not None:
-                    return await self._named(TrailReference(standing["address"], standing["leaf_hash"]))
+                    found = await self._named(TrailReference(standing["address"], standing["leaf_hash"]))
+                    return None if found is None else await self._standing_in(found)
             read += 1
             if read == _MAX_READ:
                 break
         return None
-
-    async def _named(self, reference: TrailReference) -> Standing | None:
-        assert self._log is not None
-        entry = await self._log.named(reference.address, reference.leaf_hash, self._partitions)
-        if entry is None or not self._vouches(entry):
-            return None
-        return await self._standing_in(entry)
 
     async def _standing_in(self, entry: Entry) -> Standing | None:
         try:

@@ -1,4 +1,4 @@
-"""What a record says of its symbol's state after it: prices believed, what was decided, and a stop that waits."""
+"""What a record says about its symbol's state afterwards: believed prices, earlier decisions, and a waiting stop."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ State = tuple[Marks, Ledger | None]
 def state_after(entry: Entry, blobs: Mapping[str, bytes], where: str) -> State | None:
     """The state after a record at an address; None if it does not say.
 
-    Raises what a snapshot that cannot be read raises.
+    Raises whatever an unreadable snapshot raises.
     """
     if "snapshot" not in entry.pieces:
         return None
@@ -74,6 +74,6 @@ def reference_in(entry: Entry) -> TrailReference | None:
 
 
 def waiting_in(entry: Entry) -> str | None:
-    """Why a record holds a stop for want of a confirmation; None if it holds none."""
+    """Why a record holds a stop that waits for confirmation; None if it holds none."""
     guards = entry.record["verdict"].get("guards", ())
     return next((guard.get("detail", "") for guard in guards if guard["name"] == STOP_UNCONFIRMED), None)

@@ -1,4 +1,4 @@
-"""The bench behind the fixtures: prompts by name, who answers, and the summary of flips."""
+"""The bench behind the fixtures: prompts by name, the completer, and the summary of flips."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -29,17 +29,17 @@ class ReplayedDecision(NamedTuple):
     recorded: Recorded
     """The record."""
     package: Package
-    """What was known."""
+    """The package."""
     prompt: Prompt
-    """What was asked."""
+    """The prompt."""
     completion: Completion
-    """What came back."""
+    """The completion."""
     decision: Decision | None
     """The model's decision; None if its answer is unusable."""
     failure: str
     """Why the answer is unusable; empty otherwise."""
     verdict: Verdict
-    """What may be acted on; `verdict.grounding` compares its numbers with the facts."""
+    """The verdict; `verdict.grounding` compares the answer's numbers with the facts."""
     result: Result
     """The recorded answer beside the new one, as in `llmctx compare`."""
 
@@ -55,7 +55,7 @@ class ReplayedDecision(NamedTuple):
 
 
 class Bench:
-    """Prompts by name, who answers, and the summary of flips."""
+    """Prompts by name, the completer, and the summary of flips."""
 
     def __init__(self, folder: Path | None = None, live: LiveEndpoint | None = None) -> None:
         """`folder` holds the user's own prompts; prompts that it lacks are those shipped with llmctx.
@@ -68,7 +68,7 @@ class Bench:
         self._templates: dict[str, Template] = {}
         self._recordings: dict[Path, Recordings] = {}
         self._summary = FlipSummary()
-        # Work runs in a loop in a thread of its own, since the test may itself run in a loop.
+        # Work runs in a loop in its own thread, because the test may itself run in a loop.
         self._loop = asyncio.new_event_loop()
         self._thread = ThreadPoolExecutor(1)
 
@@ -86,9 +86,8 @@ class Bench:
         return self._request(entry, corpus, template)[1]
 
     def completer_of(self, file: Path, corpus: Corpus) -> Completer:
-        """Return who answers questions about a corpus.
-
-        Raises CorpusError if the answers file beside it cannot be read.
+        """Return the completer for questions about a corpus. Raises CorpusError if the answers file beside it cannot be
+        read.
         """
         if self._endpoint is not None and not self._keep:
             return self._endpoint

@@ -17,14 +17,14 @@ _EXAMPLE = 'Write @pytest.mark.corpus("FILE", ...), optionally with selection="a
 
 
 class CorpusCase(NamedTuple):
-    """What one test is about."""
+    """The subject of one test."""
 
     name: str
     """The test id."""
     path: Path
     """The corpus file."""
     corpus: Corpus
-    """The selected part of it."""
+    """The selected part of the file."""
     entry: Recorded | None = None
     """The recorded decision; None if the test asks for the whole file."""
     problem: str = ""

@@ -1,4 +1,4 @@
-"""Say in a trail that records are archived, and only then trim them from Redis: what the owner of a partition does."""
+"""Record in a trail that records were archived, and only then trim them from Redis: the work of a partition's owner."""
 
 import logging
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _FORGET = ServerFunction(Path(HELD).with_name("forget.lua"), after=[HELD])
 
 
 class Archiving:
-    """What the owner of a partition does about archived records."""
+    """What a partition's owner does about archived records."""
 
     def __init__(
         self,
@@ -37,8 +37,10 @@ class Archiving:
         note: Note,
         ticks_kept_ms: int,
     ) -> None:
-        """`owner` must hold the lease; `roster` gives the writers that are enrolled now, `note` appends a notice. The
-        ticks of archived records stay in the map for `ticks_kept_ms`; older ones are not decided either (ticks.py).
+        """`owner` must hold the lease, `roster` has the writers now enrolled, `note` appends a notice.
+
+        The ticks of archived records stay in the map for `ticks_kept_ms`; ticks older than that are not decided either
+        (ticks.py).
         """
         self._redis = redis
         self._log = log
@@ -47,10 +49,10 @@ class Archiving:
         self._note = note
         self._ticks_kept_ms = ticks_kept_ms
         self.ticks = ArchivedTicks(redis, log, self._roster)
-        """What archived records settled."""
+        """Which ticks archived records settled."""
 
     async def trim(self, request: Request) -> None:
-        """Append the notice that a range is archived, unless it stands there, and trim the log, if it begins there.
+        """Append the notice that a range is archived, unless it exists, and trim the log, if it begins there.
 
         Raises LeaseError if another owner has the partition, RequestError or TrailError if the range is malformed, does
         not begin where the log does, or its checkpoint is not signed.
@@ -84,7 +86,7 @@ class Archiving:
         _log.info(f"Records {first} to {base.size - 1} of partition {self._log.partition} are archived and trimmed.")
 
     async def _forget(self, before_ms: int) -> int:
-        """Take the ticks of segments that were archived before a time out of the map; returns how many.
+        """Remove the ticks of segments archived before a time from the map; returns how many were removed.
 
         Raises TrailError if the server does not answer or another owner has the partition.
         """
@@ -93,7 +95,7 @@ class Archiving:
             return 0
         below, forgotten = min(max(each.end for each in old), await self._log.first()), 0
         done: list[Argument] = [segment.field for segment in old]
-        # With the last map the archived ticks go too; until then they are found again.
+        # The archived ticks go with the last map; until then they are found again.
         for ids, last in (("effects", ()), ("ticks", done)):
             names = [lease_key(self._log.partition), self._log.key(ids), self._log.key("archived")]
             cursor = b""

@@ -26,7 +26,7 @@ _POLL_S = 0.1
 
 
 async def note_and_trim(home: TrailHome, partition: int, found: ArchivedRange) -> int:
-    """Have the notice appended that a range is archived, and the log trimmed; returns how many records are gone.
+    """Have a notice appended that a range is archived, and the log trimmed; returns how many records were trimmed.
 
     Raises as `ask_owner` does.
     """
@@ -63,9 +63,9 @@ async def have_noted(home: TrailHome, partition: int, reason: str, fields: dict[
 
 
 async def have_forgotten(home: TrailHome, partition: int, below: int) -> None:
-    """Have archived records below an index taken out of the spool in this state directory, if they are in it.
+    """Have archived records below an index removed from the spool in this state directory, if they are in it.
 
-    Raises RequestError if the owner of the partition has another state directory, and else as `ask_owner` does.
+    Raises RequestError if the owner of the partition has another state directory, otherwise as `ask_owner` does.
     """
     with redis_errors():
         made_ms = await server_ms(home.redis)

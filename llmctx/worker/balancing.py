@@ -53,7 +53,7 @@ class Balancer:
                 commands.zcard(keys.WORKERS)
                 workers = (await commands.execute())[-1]
         except RedisError:
-            return  # nothing changes hands while the server is away
+            return  # nothing is handed over while the server is away
         share = -(-self._partitions // max(1, workers))
         if share != self._share:
             self._share = share
@@ -79,7 +79,7 @@ class Balancer:
 
 
 async def set_when_either(first: asyncio.Event, second: asyncio.Event, target: asyncio.Event) -> None:
-    """Set `target` as soon as one of the two events is set."""
+    """Set `target` as soon as either event is set."""
     waits = [asyncio.create_task(event.wait()) for event in (first, second)]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -1,6 +1,6 @@
-"""The daily budget of all workers of a server: one hash, which only the two functions beside this file write.
+"""The daily budget of all workers of a server: one hash, written only by the two functions beside this file.
 
-A call reserves the most that it may use, in all scopes at once, and is then counted at what it used. A reservation that
+A call reserves the most that it may use, in all scopes at once, and afterwards counts what it used. A reservation that
 is never settled, because its worker died, stays until the day ends: the call may have been paid for.
 """
 
@@ -45,7 +45,7 @@ class SharedBudget:
         self._told: set[tuple[int, str]] = set()
 
     async def reserve(self, symbol: str, prompt: Prompt) -> Reserved | str:
-        """Reserve the most that a call may use; the reason why it may not be made if the budget does not suffice.
+        """Reserve the most that a call may use; returns why it may not be made if the budget does not suffice.
 
         A server that does not answer, or has no memory left, allows no call.
         """
@@ -65,7 +65,7 @@ class SharedBudget:
         return reserved if refusal is None else self._refused(*(part.decode() for part in refusal))
 
     async def settle(self, reserved: Reserved, completion: Completion) -> None:
-        """Count what a call used instead of what was reserved for it; a failure leaves the reservation."""
+        """Count what a call used in place of its reservation; a failure leaves the reservation."""
         try:
             used = self._terms.cost.used(completion, reserved.most)
             await _SETTLE(self._redis, [keys.BUDGET], [reserved.id, *_amounts(used)])
@@ -86,10 +86,10 @@ class SharedBudget:
 
 
 async def read_budget(redis: Redis) -> dict[str, Any] | None:
-    """The limits, what was used and reserved of them today, and how many calls each has refused; None if no call was
-    asked for today. An amount that is not a number is None: somebody else has written it.
+    """Today's limits, used and reserved amounts, and refused calls of each limit; None if no call was made today.
 
-    Raises redis.exceptions.RedisError if the server does not answer.
+    An amount that is not a number, because somebody else has written it, is None. Raises redis.exceptions.RedisError if
+    the server does not answer.
     """
     stored = cast("dict[bytes, bytes]", await redis.hgetall(keys.BUDGET))
     found = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in stored.items()}
@@ -126,7 +126,7 @@ def _read_limits(text: str) -> dict[str, Any]:
 
 
 def in_words(budget: dict[str, Any]) -> str:
-    """What was used of a budget that was read, in words."""
+    """The used amounts of a budget that was read, in words."""
     limits, used = budget["limits"], budget["used"]
     said = {unit: "unknown" if amount is None else amount for unit, amount in used.items()}
     parts = [f"{said[unit]} of {limits[unit]} {unit}" for unit in said if unit in limits]

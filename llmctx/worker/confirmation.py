@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 
 async def confirm(tick: Tick, pipeline: Pipeline, owner: Owner) -> str:
-    """Record and believe the price that a tick confirms, if it confirms one; returns why that cannot be.
+    """Record and believe the price that a tick confirms, if it confirms one; returns why that is impossible.
 
     Raises TrailError or RedisError if the server does not answer.
     """

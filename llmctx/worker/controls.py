@@ -14,7 +14,7 @@ from llmctx.worker.ask_owner import have_noted
 from llmctx.worker.home import TrailHome
 
 ALL = "all"
-"""How the halt of everything is named among those of symbols."""
+"""The name of the halt of everything, beside those of symbols."""
 
 
 class Control(BaseModel):
@@ -23,30 +23,30 @@ class Control(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     act: Literal["halt", "resume"]
-    """Which of the two."""
+    """halt or resume."""
     symbol: str | None = None
     """The symbol that it is about; None for all."""
     by: str = Field(min_length=1, max_length=MAX_BY_CHARS)
-    """Who does it."""
+    """The person."""
     why: str = Field(min_length=1, max_length=MAX_WHY_CHARS)
-    """Why, in their words."""
+    """The reason, in their words."""
     at_ms: int = Field(ge=0)
-    """When, in milliseconds of the server's time."""
+    """The server's time, in milliseconds."""
 
     @property
     def key(self) -> str:
-        """The key that is set while the halt lasts."""
+        """The key that is set during the halt."""
         return keys.halt(self.symbol)
 
     @property
     def reason(self) -> str:
-        """What the record says."""
+        """The record's text."""
         done = "halted" if self.act == "halt" else "resumed"
         return f"{self.by} {done} {self.symbol or 'all symbols'}: {self.why}"
 
 
 async def apply(redis: Redis, control: Control) -> bool:
-    """Set the key that halts, or remove it; returns whether that changed anything. A halt is never replaced.
+    """Set or remove the halt key; returns whether that changed anything. An existing halt is never replaced.
 
     Raises TrailError if the server does not answer.
     """
@@ -58,7 +58,7 @@ async def apply(redis: Redis, control: Control) -> bool:
 
 
 async def note(home: TrailHome, control: Control) -> str:
-    """Have the notice appended: to the partition of the symbol, or to the first one; returns the record's address.
+    """Have the notice appended to the symbol's partition, or to the first one; returns the record's address.
 
     Raises as `ask_owner` does.
     """
@@ -70,9 +70,8 @@ async def note(home: TrailHome, control: Control) -> str:
 
 
 async def halted(redis: Redis) -> list[str]:
-    """What is halted now: the symbols, and before them "all" if everything is.
-
-    Raises TrailError if the server does not answer.
+    """What is halted now: the symbols, preceded by "all" if everything is. Raises TrailError if the server does not
+    answer.
     """
     prefix = keys.halt("")
     with redis_errors("The halts could not be read"):

@@ -32,14 +32,14 @@ _log = logging.getLogger(__name__)
 
 
 class MalformedEffect(NamedTuple):
-    """An entry that is no effect."""
+    """An entry that is not a valid effect."""
 
     field: str
-    """The field that is wrong; `effect` if it is the whole."""
+    """The wrong field; `effect` if the whole entry is wrong."""
     why: str
     """What is wrong with it."""
     said: str
-    """What stands there, cut."""
+    """Its value, cut."""
 
 
 def read_effect(fields: Mapping[bytes, bytes]) -> Effect | MalformedEffect:
@@ -91,9 +91,7 @@ class EffectRecorder:
         on_entry: Callable[[Entry], None] = lambda _: None,
         release: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
-        """`on_entry` is called with each record; `release` gives back the room of a tick or an act whose order came to
-        nothing.
-        """
+        """`on_entry` is called with each record; `release` frees the room of a tick or act that was not carried out."""
         self._release = release
         self._owner = owner
         self._partitions = partitions
@@ -129,7 +127,7 @@ class EffectRecorder:
             except Exception as error:
                 if is_server_trouble(error):
                     raise
-                # One effect must not keep all others waiting.
+                # One effect must not hold up all others.
                 await self._report(entry_id, MalformedEffect("effect", in_short(error), _text_of(each)))
 
     async def _settle(self, entry_id: str, effect: Effect) -> None:
@@ -140,14 +138,14 @@ class EffectRecorder:
         draft = compose_effect(effect, named, await self._owner.metadata())
         try:
             self._on_entry(await self._owner.settle(draft, (entry_id,), stream=self._key))
-            if effect.address is not None and effect.status in UNDONE:  # what was filled the position shows
+            if effect.address is not None and effect.status in UNDONE:  # the position shows what was filled
                 await self._end(effect.symbol, effect.address)
         except SettledError:
             await self._owner.discard((entry_id,), stream=self._key)
         reached("effect_recorded")
 
     async def _end(self, symbol: str, address: str) -> None:
-        """Wait no longer for a decision that is not carried out, and give back the room that it reserved."""
+        """Stop waiting for a decision that is not carried out, and free the room that it reserved."""
         entry = await self._owner.log.entry(parse_address(address, self._partitions)[1])
         record = {} if entry is None else entry.record
         self._owner.memory.cancel(symbol, record.get("verdict", {}).get("repeat_of", address))
@@ -155,7 +153,7 @@ class EffectRecorder:
             await self._release(reserved_by)
 
     async def _settle_known(self, entry_id: str, effect: Effect) -> None:
-        """An id that is recorded already: nothing, unless something else is said under it."""
+        """Handle an id that is recorded already: do nothing, unless the effect differs."""
         index = (await self._owner.log.said([effect.id]))[0]
         entry = None if index is None else await self._owner.log.entry(index)
         named = await self._named(effect)
@@ -166,7 +164,7 @@ class EffectRecorder:
             await self._owner.discard((entry_id,), stream=self._key)
 
     async def _named(self, effect: Effect) -> dict[str, object] | MalformedEffect | None:
-        """How the record names the decision of an effect; None if it has none."""
+        """How the record names the decision of an effect; None if there is none."""
         if effect.address is None:
             return None
         said = _text_of(effect)
@@ -183,7 +181,7 @@ class EffectRecorder:
         return about(entry, index)
 
     async def _report(self, entry_id: str, found: MalformedEffect) -> None:
-        """Record an effect that cannot be recorded as one."""
+        """Record an entry that is not a valid effect."""
         reason = f"effect entry {entry_id}: the field {found.field} cannot be used: {found.why}"
         incident = {"what": "effect", "entry": entry_id, "field": found.field, "said": found.said}
         settle = partial(

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 class Enrolment:
-    """Whether a log's owner may sign its records, and with what."""
+    """Whether a log's owner may sign its records, and with which key."""
 
     def __init__(self, log: Log, state_dir: Path, instance: Instance) -> None:
         self._log = log
@@ -81,7 +81,7 @@ class Enrolment:
         return self._grant
 
     async def first_record(self, lost: tuple[int, int] | None, metadata: RecordMetadata) -> Draft | None:
-        """What must be recorded before anything else: a loss, how the trail begins, or that our key is enrolled.
+        """What must be recorded first: a loss, how the trail begins, or the enrolment of our key.
 
         Raises KeyFileError if the roster cannot be written, TrailError if the server does not answer.
         """
@@ -97,7 +97,9 @@ class Enrolment:
         return compose_unread("notice", None, reason, metadata, **await self._fields(size))._replace(at=size)
 
     async def _fields(self, at: int) -> dict[str, Any]:
-        """The further fields of the record at an index: they enrol our key if that is due, and then it signs."""
+        """The additional fields of the record at an index: they enrol our key if that is due, and then the key signs
+        the record.
+        """
         if not await self.is_due():
             return {}
         grant = self._grant or {}
@@ -121,7 +123,7 @@ class Enrolment:
 
 
 def compose_foreign(reason: str, evidence: bytes, count: int, metadata: RecordMetadata) -> Draft:
-    """Compose the incident about entries that no writer of ours appended; the evidence is what they were."""
+    """Compose the incident about entries that none of our writers appended; its evidence is their bytes."""
     what: dict[str, object] = {"what": "foreign"}
     if count:
         what |= {"count": count, "sha256": canonical.sha256(evidence)}

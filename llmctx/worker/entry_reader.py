@@ -6,7 +6,6 @@ command does, for a few of them; if it finds as many as it may, the function rea
 """
 
 from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,7 +30,7 @@ class EntryReader:
         """
         self._redis = redis
         self._fields: dict[str, tuple[Argument, ...]] = {
-            key: (len(caps), *chain.from_iterable((name, cap + 1) for name, cap in caps.items()))
+            key: (len(caps), *(each for name, cap in caps.items() for each in (name, cap + 1)))
             for key, caps in fields.items()
         }
         self._may_be_more = True

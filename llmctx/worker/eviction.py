@@ -1,4 +1,4 @@
-"""Whether the server keeps what it is given: its eviction policy, and keys of the trail that would expire."""
+"""Whether the server keeps the trail: its eviction policy, and trail keys that would expire."""
 
 import logging
 

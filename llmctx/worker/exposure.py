@@ -1,7 +1,7 @@
 """Reserve room for an add in the limits that several positions share, in one call inside the server.
 
-A reservation counts until the position shows its effect, an effect says that nothing comes of it, or it expires. So
-decisions on several symbols, partitions and workers never exceed a limit together.
+A reservation counts until the position shows its effect, an effect reports that the decision was not carried out, or it
+expires. So decisions on several symbols, partitions and workers never exceed a limit together.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _SPECIAL = re.compile(r"[^A-Za-z0-9*?]")
 
 
 class Reservations:
-    """Reserves room in the totals of a mandate."""
+    """Reserves room within the totals of a mandate."""
 
     def __init__(self, redis: Redis, mandate: Mandate | None, sections: Sections | None = None) -> None:
         self._redis = redis
@@ -40,7 +40,7 @@ class Reservations:
         self._sections = sections if sections is not None and sections.is_mapped("position") else None
 
     async def reserve(self, tick_id: str, package: Package, verdict: Verdict) -> str | None:
-        """Reserve room for the add of a tick; returns why there is none. Without a total nothing is asked."""
+        """Reserve room for the add of a tick; returns why there is none. Without a total no call is made."""
         totals = [] if self._mandate is None else totals_at(package, self._mandate)
         if self._mandate is None or not totals or verdict.quantity is None:
             return None
@@ -62,13 +62,13 @@ class Reservations:
         return f"{key} is set" if said == b"halted" else f"{key} cannot be read, so the total is unknown"
 
     async def release(self, reserved_by: str) -> None:
-        """Give back the room of a tick or an act, if it has any; if the server does not answer, it expires."""
+        """Free the room of a tick or an act, if it has any; if the server does not answer, the reservation expires."""
         if self._mandate is not None and self._mandate.shares_limits:
             with contextlib.suppress(RedisError):
                 await cast("Any", self._redis).hdel(keys.RESERVED, reserved_by)
 
     async def _mapped_positions(self) -> bytes:
-        """The positions of another system, read just before: only its mapping can tell what they are."""
+        """The positions of another system, read just before, because only its mapping can interpret them."""
         if self._sections is None:
             return b""
         found: dict[str, dict[str, str]] = {}
@@ -92,6 +92,6 @@ def _arguments(total: Total) -> list[Argument]:
 
 
 def _lua_pattern(pattern: str) -> str:
-    """A pattern such as BTC* in the form that Lua understands."""
+    """A pattern such as BTC* as a Lua pattern."""
     escaped = _SPECIAL.sub(lambda found: f"%{found[0]}", pattern)
     return f"^{escaped.replace('*', '.*').replace('?', '.')}$"

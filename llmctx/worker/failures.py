@@ -8,13 +8,13 @@ from llmctx.trail.log.entry import Entry
 _log = logging.getLogger(__name__)
 
 FIRST_WARNING = 5
-"""After so many failed calls in a row a warning is logged, and again each time their number has doubled."""
+"""A warning is logged after this many failed calls in a row, and again each time their number has doubled."""
 
 _MAX_DETAIL_CHARS = 200
 
 
 class FailureWatch:
-    """Counts the calls to the endpoint that a service makes, and warns when they fail in a row."""
+    """Counts a service's calls to the endpoint, and warns when they fail in a row."""
 
     def __init__(self) -> None:
         self._count = FailureCount()

@@ -31,7 +31,7 @@ class TrailHome(NamedTuple):
     replicas: int = 0
     """How many replicas of the server must have a record before it is published."""
     people: Mapping[str, tuple[str, ...]] = {}
-    """Who may approve and override, each name with its roles; empty: everybody."""
+    """Who may approve and override: each name with its roles; empty for everybody."""
     ticks_kept_ms: int = TICKS_KEPT_MS
     """How long the ticks of archived records stay known; ticks that have waited longer are skipped."""
 
@@ -42,10 +42,7 @@ class TrailHome(NamedTuple):
 
     @property
     def writer(self) -> Writer:
-        """The key with which this folder signs; it is made when it is first needed.
-
-        Raises KeyFileError if it cannot be used.
-        """
+        """The key with which this folder signs, made when first needed. Raises KeyFileError if it cannot be used."""
         return load_or_make_writer(self.state_dir, self.instance.id)
 
 
@@ -65,12 +62,11 @@ async def open_home(
 async def bind_home(
     redis: Redis, url: str, state_dir: Path, *, partitions: int = 1, new_instance: bool = False
 ) -> TrailHome:
-    """The trail of a server and a folder, once it is known that the server keeps what it is given.
+    """The trail of a server and a folder, once the server is known not to evict it.
 
-    With `new_instance` a folder leaves the trail that it belongs to (see `bind_instance`).
-
-    Raises ServerError if the server would evict the trail, InstanceError if server and folder belong to different
-    trails, TrailError if the server does not answer.
+    With `new_instance` a folder leaves the trail that it belongs to (see `bind_instance`). Raises ServerError if the
+    server would evict the trail, InstanceError if server and folder belong to different trails, TrailError if the
+    server does not answer.
     """
     await check_eviction(redis)
     instance, _ = await bind_instance(redis, state_dir, partitions=partitions, new=new_instance)

@@ -1,4 +1,4 @@
-"""Say in a partition's trail which mandate holds from here on, whenever it is another one."""
+"""Record in a partition's trail which mandate applies from here on, whenever it changes."""
 
 from typing import Any
 
@@ -10,11 +10,9 @@ _MAX_EXAMINED = 1000
 
 
 async def note_mandate(owner: Owner, mandate: Mandate) -> None:
-    """Append a notice with who set the mandate and why, if the newest verdict was given under another one or none.
+    """Append a notice with who set the mandate and why, if the newest verdict had another one or none.
 
-    A trail without verdicts needs no notice: each verdict names its mandate.
-
-    Raises as `Owner.settle` does.
+    A trail without verdicts needs no notice, because each verdict names its mandate. Raises as `Owner.settle` does.
     """
     before = await _mandate_in(owner.log)
     if before is None or before == mandate.sha256:

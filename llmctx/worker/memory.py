@@ -33,7 +33,7 @@ _SAMPLE_KEYS = 500
 _SAMPLE = ServerFunction(Path(__file__).with_name("memory.lua"), read_only=True)
 
 
-class Memory(NamedTuple):
+class MemoryUse(NamedTuple):
     """How the server's memory is used, in bytes."""
 
     used: int
@@ -77,7 +77,7 @@ class MemoryWatch:
         self.has_room = True
         """Whether there is memory for more decisions."""
 
-    async def measure(self) -> Memory:
+    async def measure(self) -> MemoryUse:
         """Measure memory now; the estimate of what can expire improves with every call.
 
         Raises redis.exceptions.RedisError if the server does not answer.
@@ -87,7 +87,7 @@ class MemoryWatch:
         try:
             cursor, count, size = await _SAMPLE(self._redis, [], [self._cursor, _SAMPLE_KEYS])
         except (ServerError, OutOfMemoryError):
-            # Nobody has loaded the function yet, and a full server takes none: nothing is known to expire.
+            # Nobody has loaded the function yet, and a full server refuses it: assume that nothing expires.
             cursor = count = size = 0
         counted, summed = self._passes[-1]
         self._passes[-1] = (counted + count, summed + size)
@@ -96,7 +96,7 @@ class MemoryWatch:
             self._passes = [self._passes[-1], (0, 0)]
         counted, summed = (sum(column) for column in zip(*self._passes, strict=True))
         expiring = sum(database["expires"] for database in keyspace.values())
-        return Memory(used, limit, max(0, used - round(expiring * summed / counted) if counted else used))
+        return MemoryUse(used, limit, max(0, used - round(expiring * summed / counted) if counted else used))
 
     async def run(self) -> None:
         """Check until cancelled; log when a limit is crossed and when there is room again."""
@@ -109,7 +109,7 @@ class MemoryWatch:
         with contextlib.suppress(RedisError, OSError):
             self._update(await self.measure())
 
-    def _update(self, memory: Memory) -> None:
+    def _update(self, memory: MemoryUse) -> None:
         if self.has_room and memory.is_full():
             self.has_room = False
             _log.warning(

@@ -84,19 +84,19 @@ class Owner:
         )
         """What is archived and trimmed."""
         self.ticks = TickMap(redis, self.log, self._lease.owner, self._recovery.vouches, self.archiving.ticks)
-        """Which ticks are settled."""
+        """The map of settled ticks."""
         self.said = IdMap(redis, self.log, self._lease.owner, self._recovery.vouches, self.archiving.ticks)
-        """Which ids are recorded of what others say."""
+        """The map of recorded ids of effects and people's statements."""
         self._indices = Indices(redis, self.log, self._lease.owner, self._recovery.vouches, self.ticks, self.said)
         self.tenure = Tenure(redis, self._lease, self._check, self._recovery, partition, self._indices.look)
         """Whether the partition is still this owner's."""
         self.memory = SymbolMemory(self.log, instance.partitions, self._recovery.vouches)
-        """What is known of each symbol before."""
+        """What is known about each symbol."""
         self.people = People(home.names, self.said, self.memory, self.log, settle=self.settle, metadata=self.metadata)
-        """What people say of records."""
+        """Records what people say about records."""
         handlers = {"trim": self.archiving.trim, FORGET: self._forget, ACT: self.people.fulfil}
         self.requests = Requests(self.log, lambda: self.roster, self.note, self.metadata, handlers)
-        """What others ask of this owner."""
+        """Fulfils requests to this owner."""
         self._publisher = Publisher(redis, self.log, instance.partitions, self._lease.owner, self._recovery)
 
     @property
@@ -152,10 +152,9 @@ class Owner:
     async def settle(self, draft: Draft, entry_ids: tuple[str, ...] = (), *, stream: str = "") -> Entry:
         """Append a record, settle its stream entries with it, write it to the spool, and publish it.
 
-        The entries are of `stream`; if that is empty, of the ticks.
-
-        Raises LeaseError if another owner has the partition now, SettledError if a conflated tick is settled in
-        another record, TrailError if the server does not answer for half a minute.
+        The entries belong to `stream`, or to the ticks if that is empty. Raises LeaseError if another owner has the
+        partition now, SettledError if a conflated tick is settled in another record, TrailError if the server does not
+        answer for half a minute.
         """
         settlement = self._settlement(entry_ids, stream)
         steps = clock.Stopwatch()
@@ -176,9 +175,8 @@ class Owner:
         return entry
 
     async def discard(self, entry_ids: tuple[str, ...], *, stream: str = "") -> None:
-        """Take stream entries off the stream whose ticks, or ids, are recorded already.
-
-        Raises TrailError if the server does not answer.
+        """Remove stream entries whose ticks or ids are recorded already. Raises TrailError if the server does not
+        answer.
         """
         await self.log.acknowledge(self._settlement(entry_ids, stream))
 
@@ -191,7 +189,7 @@ class Owner:
             try:
                 return await self.log.append(draft, self._lease.owner, settlement)
             except LeaseError:
-                # The lease may only have expired while the server was away. If so, the next append holds it again.
+                # The lease may only have expired while the server was away. If so, the next append takes it again.
                 if await self.tenure.retake() is not None:
                     raise
             except SettledError:
@@ -229,13 +227,12 @@ class Owner:
                 return
 
     async def note(self, reason: str, *, blobs: tuple[bytes, ...] = (), **fields: Any) -> int:
-        """Append a notice with these further fields and the blobs that they name, and return its index.
-
-        Raises as `settle` does.
+        """Append a notice with these additional fields and the blobs they name, and return its index. Raises as
+        `settle` does.
         """
         while True:
             draft = compose_unread("notice", None, reason, await self.metadata(), **fields)
-            # A record without a tick is found again by its index; if another record got it, take the next one.
+            # A record without a tick is identified by its index; if another record got it, take the next one.
             if (entry := await self.settle(draft._replace(at=self.log.known, blobs=blobs))).leaf == draft.leaf:
                 return entry.index
 
@@ -258,7 +255,7 @@ class Owner:
             await self._indices.open()
 
     async def _forget(self, request: Request) -> None:
-        """Take archived records off the disk, whose evidence was erased from the archive."""
+        """Remove archived records from the disk whose evidence was erased from the archive."""
         below = request.body.get("below")
         if type(below) is not int:
             raise RequestError("The request names no index.", "Use one version of llmctx.")
@@ -284,7 +281,7 @@ class Owner:
             raise TrailError(error.what, error.do) from error  # ours again: the spooler repeats it
 
     async def _note(self, lost: tuple[int, int] | None) -> None:
-        """Append what the trail must say before anything else: how it begins, who writes it, what is lost."""
+        """Append what the trail must record first: how it begins, who writes it, what is lost."""
         draft = await self._enrolment.first_record(lost, await self.metadata())
         if draft is not None:
             await self.settle(draft)

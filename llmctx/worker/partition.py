@@ -1,4 +1,4 @@
-"""One partition: own it, and serve it for as long as it is ours."""
+"""One partition: own it, and serve it as long as it is ours."""
 
 import asyncio
 import logging
@@ -44,7 +44,7 @@ class Admission(NamedTuple):
     """What decides whether a partition is held and its ticks are taken; one for all partitions of a process."""
 
     memory: MemoryWatch
-    """Whether the server has memory for more decisions; whoever made it runs it."""
+    """Whether the server has memory for more decisions; run by its creator."""
     balancer: Balancer
     """Whether this worker should hold one more partition; whoever made it runs it."""
     breakdowns: Breakdowns
@@ -212,7 +212,7 @@ class _LeaseWait:
 
 @asynccontextmanager
 async def _admission_for(home: TrailHome, given: Admission | None) -> AsyncIterator[Admission]:
-    """The given admission; without one, a memory watch that runs meanwhile and a share of every partition."""
+    """The given admission, or by default a memory watch that runs meanwhile and a share of every partition."""
     if given is not None:
         yield given
         return

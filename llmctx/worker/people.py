@@ -29,14 +29,14 @@ from llmctx.worker.broken_step import dispensable
 from llmctx.worker.tick_map import IdMap
 
 REQUEST = "act"
-"""The kind of a request to record what a person says."""
+"""The kind of a request to record a person's statement."""
 JudgeAgain = Callable[[str, str, Approved], Awaitable[Conclusion]]
-"""Judges by the limits and the data of now what is approved, under the id of the act, for a symbol."""
-_SEE = "`llmctx show ADDRESS` shows the record and what was said of it."
+"""Judges an approved decision by the current limits and data, under the id of the act, for a symbol."""
+_SEE = "`llmctx show ADDRESS` shows the record and what was said about it."
 
 
 class People:
-    """Records what people say, as the owner of a partition."""
+    """Records people's statements, as the owner of a partition."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class People:
     ) -> None:
         """`names` gives people their ids, `settle` appends a record, `metadata` has the server's time."""
         self.roles: Mapping[str, tuple[str, ...]] = {}
-        """Who may, by id, each with their roles; empty: everybody."""
+        """Who may act: each id with its roles; empty for everybody."""
         self.sha256 = ""
         """The digest by which records refer to them; empty if there are none."""
         self._unknown: Mapping[str, tuple[str, ...]] = {}
@@ -61,7 +61,7 @@ class People:
         self._settle = settle
         self._metadata = metadata
         self.judge_again: JudgeAgain | None = None
-        """Without it nothing that acts can be approved."""
+        """Without it no approval that acts is possible."""
 
     async def open(self, people: Mapping[str, tuple[str, ...]]) -> None:
         """Find the ids of those who may; if the table cannot be used, nobody may, until it can.
@@ -79,7 +79,7 @@ class People:
         self._unknown = {}
 
     async def named_by_id(self, tick: Tick) -> Tick:
-        """The tick, with whoever confirms a price by it named by id.
+        """The tick, with the person who confirms a price by it named by id.
 
         Raises TrailError if the server does not answer.
         """
@@ -90,7 +90,7 @@ class People:
         return tick.model_copy(update={"confirmation": confirmed})
 
     async def fulfil(self, request: Request) -> None:
-        """Append what a person says, unless it stands there.
+        """Append a person's statement, unless it is already recorded.
 
         Raises RequestError if the request is malformed, or the person may not do it; LeaseError if another owner has
         the partition now; SnapshotError or TrailError if Redis does not answer.
@@ -107,7 +107,7 @@ class People:
         check_name(self.roles, act)
         if act.kind == "approval":
             symbol = (await _about(self._log, act)).record.get("symbol", "")
-            async with self._memory.turn(symbol):  # whatever a tick adds meanwhile counts
+            async with self._memory.turn(symbol):  # a tick may add something meanwhile that counts
                 await self._approve(act, request.id)
             return
         metadata = await self._metadata()
@@ -117,14 +117,16 @@ class People:
             await self._memory.stand_for(entry, made)
 
     async def _approve(self, act: Act, act_id: str) -> None:
-        """Judge again what waits, by the limits and the data of now, and append the approval with what stands."""
+        """Judge a waiting decision again by the current limits and data, and append the approval with the result."""
         metadata = await self._metadata()
         entry, waits = await judge(self._log, act, metadata.recorded_at_ms)
         if waits is None:
             await self._settle(compose_act(act, act_id, entry, metadata))
             return
         if self.judge_again is None:
-            raise RequestError("No service runs that could judge it by the limits of now.", "Start `llmctx run` first.")
+            raise RequestError(
+                "No service is running that could judge it by the current limits.", "Start `llmctx run` first."
+            )
         approved = approved_in(entry)
         conclusion = await self.judge_again(act_id, entry.record["symbol"], approved)
         made = await self._settle(compose_approval(act, act_id, entry, metadata, approved, conclusion))
@@ -132,7 +134,7 @@ class People:
 
 
 def check_name(people: Mapping[str, tuple[str, ...]], act: Act) -> None:
-    """Raise RequestError if the settings name people and this one may not do it."""
+    """Raise RequestError if the settings name people and this one is not allowed."""
     if people and act.by not in people:
         raise RequestError(f"{act.by} is not among the people in the settings.", "Name them in [people], with a role.")
     if people and act.kind != "annotation" and "approver" not in people[act.by]:
@@ -140,8 +142,7 @@ def check_name(people: Mapping[str, tuple[str, ...]], act: Act) -> None:
 
 
 async def judge(log: LogReader, act: Act, now_ms: int) -> tuple[Entry, dict[str, Any] | None]:
-    """The record that an act is about, and the verdict that stands from here on, of an approval what waits; None if
-    there is none.
+    """The record that an act is about, and the new verdict, or what waits if it is an approval; None without one.
 
     Raises RequestError if there is no such record, or it cannot be approved or overridden (any more).
     """
@@ -171,7 +172,7 @@ async def _about(log: LogReader, act: Act) -> Entry:
 
 
 async def _check_newest(log: LogReader, entry: Entry) -> None:
-    """Raise RequestError if something was decided, approved or overridden on the symbol since."""
+    """Raise RequestError if a later decision, approval or override was made on the symbol."""
     async for other in log.read_back_of(entry.record["symbol"]):
         if other.index <= entry.index:
             return

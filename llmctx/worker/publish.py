@@ -27,7 +27,7 @@ from llmctx.trail.spool.recovery import Recovery
 _log = logging.getLogger(__name__)
 
 KEPT = 1000
-"""About how many decisions the stream keeps, so that a reader may be hours late. All of them are in the trail."""
+"""About how many decisions the stream keeps, enough for a reader that is hours late. All of them are in the trail."""
 
 _GAP_TIMEOUT_S = 0.5
 _MAX_EXAMINED = 20_000
@@ -61,7 +61,7 @@ class Publisher:
         """
         async with self._turn:
             with _publish_errors():
-                # What was published was durable, even if the server has forgotten that.
+                # Whatever was published was durable, even if the server has forgotten that.
                 durable = max(await self._durable(), self._next)
                 newest = await self._last_published(durable)
                 self._last = -1 if newest is None else newest.index
@@ -74,17 +74,19 @@ class Publisher:
             return published
 
     async def _durable(self) -> int:
-        """How many records may be published: whoever can write to Redis can raise the number there."""
+        """How many records may be published; not what Redis says, because anybody who can write there can raise that
+        number.
+        """
         durable = await self._log.durable()
         return durable if self._recovery is None else min(durable, self._recovery.durable())
 
     async def _last_published(self, durable: int) -> Entry | None:
-        """The record of the stream's last entry, None if there is none or it is not what the trail says."""
+        """The record of the stream's last entry; None if there is no entry, or it does not match the trail."""
         stream = keys.decisions(self._log.partition)
         try:
             about, newest = await self._redis.xinfo_stream(stream), await read_stream_back(self._redis, stream, count=1)
         except ResponseError:
-            return None  # there is none, or it is no stream
+            return None  # no entry, or not a stream
         index = newest[0].number if newest else durable
         if index >= durable or f"{index}-1" != newest[0].id or newest[0].id.encode() != about["last-generated-id"]:
             return None
@@ -94,9 +96,9 @@ class Publisher:
         return entry if is_said_by(entry, self._partitions, newest[0].fields.get(b"decision", b"")) else None
 
     async def _republish(self, durable: int) -> int:
-        """Make the stream again from the newest durable decisions, without foreign entries; return how many these are.
+        """Recreate the stream from the newest durable decisions, without foreign entries; return how many these are.
 
-        A reader that goes on from the last id it has seen notices nothing.
+        A reader that continues from the last id it has seen notices nothing.
         """
         partition = self._log.partition
         texts: list[tuple[int, str, bytes]] = []
@@ -122,7 +124,7 @@ class Publisher:
                 extra={"alert": "foreign", "subject": keys.decisions(partition)},
             )
         self._last = texts[-1][0] if texts else -1
-        self._next = newest + 1  # a replica that took over may not have all that is durable yet
+        self._next = newest + 1  # a replica that was promoted may lack records that are already durable
         return len(texts)
 
     async def publish(self, entry: Entry) -> None:
@@ -133,7 +135,7 @@ class Publisher:
         """
         if entry.index < self._next:
             return
-        if entry.index not in self._waiting:  # a notice that finds its index taken waits for the record that is there
+        if entry.index not in self._waiting:  # a notice that finds its index taken waits for the record there
             self._waiting[entry.index] = (entry, asyncio.get_running_loop().create_future())
         done = self._waiting[entry.index][1]
         async with self._turn:
@@ -146,7 +148,7 @@ class Publisher:
         while not done.done():
             await asyncio.wait([done], timeout=_GAP_TIMEOUT_S)
             if not done.done():
-                await self.resume()  # another owner recorded what comes before: read it from the log
+                await self.resume()  # another owner recorded the previous ones: read them from the log
 
     def _finish_published(self) -> None:
         for index in [index for index in self._waiting if index < self._next]:
@@ -155,7 +157,7 @@ class Publisher:
                 done.set_result(None)
 
     def _text(self, entry: Entry) -> bytes | None:
-        """What is published of a record; None if nothing is."""
+        """The published form of a record; None if it has none."""
         where = address(entry.index, entry.partition, self._partitions)
         about = {"fields": {"index": f"{entry.partition}:{entry.index}"}}  # of another tick than this task's, maybe
         if self._recovery is not None and not self._recovery.vouches(entry):

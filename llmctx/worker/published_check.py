@@ -1,4 +1,4 @@
-"""Hold what is published against the trail: the stream of decisions, each symbol's latest, and the loaded functions."""
+"""Compare published data with the trail: the stream of decisions, each symbol's latest, and the loaded functions."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, cast
@@ -21,14 +21,14 @@ _MAX_SHOWN_CHARS = 160
 
 
 class Published(NamedTuple):
-    """What Redis holds for readers outside. Read before the trail is, because the trail only grows."""
+    """What Redis holds for outside readers. Read before the trail is, because the trail only grows."""
 
     entries: list[StreamEntry] | None
     """The stream of decisions; None if the key holds another type."""
     latest: dict[str, bytes | None]
     """The newest decision of each symbol; None if the key holds another type."""
     functions: list[str]
-    """Libraries that have functions of ours in another source."""
+    """Libraries that have one of our functions with another source."""
 
 
 async def read_published(redis: Redis, partition: int) -> Published:
@@ -60,8 +60,9 @@ class PublishedCheck:
         *,
         archived: int = 0,
     ) -> None:
-        """`losses` are the first and last index of each lost range: what those records said, nobody can tell. Of those
-        below `archived` only the archive can.
+        """`losses` are the first and last index of each lost range; nobody can tell what those records said.
+
+        Records below `archived` can be checked only in the archive.
         """
         self._log = log
         self._partitions = partitions
@@ -69,9 +70,9 @@ class PublishedCheck:
         self._losses = losses
         self._archived = archived
         self.faults: list[Fault] = []
-        """What somebody else put there: forged entries, each with its key and id."""
+        """What somebody else wrote there: forged entries, each with its key and id."""
         self.missing: list[str] = []
-        """What is not there and should be; a reader may have deleted it."""
+        """Missing decisions; a reader may have deleted them."""
 
     async def run(self) -> None:
         """Find every fault and what is missing.
@@ -111,7 +112,7 @@ class PublishedCheck:
         return newest
 
     def _is_genuine(self, found: StreamEntry, entry: Entry) -> bool:
-        """Whether an entry of the stream is what its record says; nobody can say what an unreadable one published."""
+        """Whether a stream entry matches its record; nobody can say what an unreadable record published."""
         text = found.fields.get(b"decision", b"") if found.fields.keys() == {b"decision"} else b""
         if self._is_said_by(entry, text):
             return True

@@ -22,7 +22,7 @@ class Batch:
     entry_ids: list[str] = field(default_factory=list)
     """The ids of the stream entries that brought them."""
     redelivered: bool = False
-    """Whether any of them was delivered before, so that a decision may have been started already."""
+    """Whether any of them was delivered before, so a decision may have been started already."""
     at: tuple[int, int] = field(default=(0, 0), compare=False)
     """The place of the newest tick in the stream."""
     ticks: dict[str, Tick] = field(default_factory=dict, compare=False)
@@ -92,7 +92,7 @@ class TickQueue:
             yield batch
 
     def done(self, batch: Batch) -> None:
-        """Forget a batch that is settled or left pending in the stream, and free its symbol."""
+        """Remove a batch that is settled or left pending in the stream, and free its symbol."""
         self._busy.pop(batch.tick.symbol, None)
         self._entries.difference_update(batch.entry_ids)
         for tick_id in (batch.tick.id, *batch.conflated):

@@ -1,4 +1,4 @@
-"""What others ask of the owner of a partition: to append a notice, or to do what one of its further handlers does.
+"""Requests to the owner of a partition: append a notice, or do what one of its other handlers does.
 
 A request is signed (llmctx/trail/proof/request.py). Whoever can write to Redis can still repeat one, and the stream may
 deliver one twice. So a request is fulfilled only within a day, and the notice that fulfils it names its id.
@@ -16,21 +16,21 @@ from llmctx.trail.proof.request import Request
 from llmctx.trail.proof.roster import Roster
 
 MAX_AGE_MS = 86_400_000
-"""How long after it was made a request is fulfilled."""
+"""For how long a request can be fulfilled after it was made."""
 NOTICE = "notice"
 """Asks for a notice; the body has its `reason`, and `fields` for its leaf."""
 FORGET = "forget"
-"""Asks that archived records `below` an index are taken off the owner's disk."""
+"""Asks to remove archived records `below` an index from the owner's disk."""
 _MARGIN_MS = 60_000
 
 Note = Callable[..., Awaitable[int]]
 """Appends a notice with a reason and further fields; returns its index."""
 Handler = Callable[[Request], Awaitable[object]]
-"""Fulfils a request; called again with the same one it changes nothing."""
+"""Fulfils a request; repeating the call changes nothing."""
 
 
 class Requests:
-    """What the owner of a partition does for others."""
+    """Fulfils requests on behalf of a partition's owner."""
 
     def __init__(
         self,
@@ -40,8 +40,9 @@ class Requests:
         metadata: Callable[[], Awaitable[RecordMetadata]],
         further: Mapping[str, Handler],
     ) -> None:
-        """`roster` gives the writers that are enrolled now, `note` appends a notice, `metadata` has the server's time;
-        `further` are handlers beside that of notices.
+        """`roster` has the writers now enrolled, `note` appends a notice, `metadata` has the server's time.
+
+        `further` are handlers besides that of notices.
         """
         self._log = log
         self._roster = roster
@@ -53,7 +54,7 @@ class Requests:
     async def on_entry(self, raw: bytes, proof: bytes) -> None:
         """Fulfil the request in an entry of the tick stream.
 
-        Raises RequestError if it may not be fulfilled, and what its handler raises.
+        Raises RequestError if it may not be fulfilled, and whatever its handler raises.
         """
         request = Request.opened(raw, proof, self._roster())
         if (await self._metadata()).recorded_at_ms - request.made_ms > MAX_AGE_MS:
@@ -61,14 +62,13 @@ class Requests:
         await self.fulfil(request)
 
     async def fulfil(self, request: Request) -> None:
-        """Fulfil a request of this process.
-
-        Raises RequestError if nothing here can, and what its handler raises.
-        """
+        """Fulfil a request of this process. Raises RequestError if no handler can, and whatever the handler raises."""
         handler = self._handlers.get(request.what)
         if handler is None:
-            raise RequestError(f"Nobody here knows the request {request.what!r}.", "Use one version of llmctx.")
-        # The same request may be delivered again meanwhile; one that waits for a decision does not hold up others.
+            raise RequestError(
+                f"This version does not know the request {request.what!r}.", "Use one version of llmctx."
+            )
+        # The same request may be delivered again meanwhile; one that waits for a decision holds up no others.
         turn = f"{request.what} {request.body.get('index', '')}"
         async with self._turns.setdefault(turn, asyncio.Lock()):
             await handler(request)
@@ -84,7 +84,7 @@ async def fulfilled_at(log: Log, request: Request) -> int | None:
 
 
 async def notice_at(log: Log, since_ms: int, is_wanted: Callable[[Mapping[str, Any]], bool]) -> int | None:
-    """The index of the newest notice of ours that is wanted and not older than this; None if there is none."""
+    """The index of our newest matching notice that is not older than this; None if there is none."""
     async for entry in log.read_back():
         record = entry.record
         if record.get("kind") == "notice" and is_wanted(record) and log.vouches(entry):

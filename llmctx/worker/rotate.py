@@ -1,8 +1,8 @@
 """Replace the instance key: in each partition, both keys sign a notice and a checkpoint.
 
-Rules of order: no notary and no worker may run, and the new key is made only once that is certain; it is on the disk
-before anything names it, and takes the old one's place last. A rotation that was cut short goes on where it was, and
-nothing is signed before.
+Rules of order: no notary and no worker may run, and the new key is made only once that is certain. It is on the disk
+before anything names it, and replaces the old one last. An interrupted rotation continues where it stopped, and nothing
+is signed in between.
 """
 
 from contextlib import AsyncExitStack

@@ -1,4 +1,4 @@
-"""Have what a person says recorded."""
+"""Have a person's statement recorded."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,11 +19,10 @@ from llmctx.worker.people import REQUEST, check_name, judge
 
 
 async def say(home: TrailHome, partition: int, act: Act, config: DecisionConfig | None = None) -> str:
-    """Have the owner record what a person says; returns the record's address.
+    """Have the owner record a person's statement; returns the record's address.
 
-    With a `config` what is approved can be judged here if nobody owns the partition.
-
-    Raises RequestError if that may not be, LeaseError if the owner does not answer, TrailError if the server does not.
+    With a `config`, an approved decision can be judged here if nobody owns the partition. Raises RequestError if it is
+    not allowed, LeaseError if the owner does not answer, TrailError if the server does not.
     """
     log = LogReader(home.redis, partition)
     with redis_errors():

@@ -26,7 +26,7 @@ _GC_THRESHOLDS = (50_000, 20, 100)
 
 
 class ServeOptions(NamedTuple):
-    """What a service does beside settling ticks, and how much at once."""
+    """What a service does besides settling ticks, and how much at once."""
 
     concurrency: int = 32
     """How many symbols of a partition are decided at the same time."""
@@ -35,9 +35,9 @@ class ServeOptions(NamedTuple):
     notary: bool = True
     """Whether to sign checkpoints."""
     service: Service | None = None
-    """What is said of it in notices at its start and its end; None: nothing."""
+    """The service as its start and stop notices describe it; None for no notices."""
     tune_gc: bool = False
-    """Whether to tune Python's garbage collector (see `tune_gc`); leave it off inside somebody else's process."""
+    """Whether to tune Python's garbage collector (see `tune_gc`); leave it off inside another application's process."""
 
 
 async def serve(
@@ -48,7 +48,7 @@ async def serve(
     *,
     on_entry: Callable[[Entry], None] = lambda _: None,
 ) -> None:
-    """Serve every partition until `stop` is set; then settle what was raised before it, and sign that.
+    """Serve every partition until `stop` is set; then settle the ticks raised before it, and sign them.
 
     `on_entry` is called with each record.
 
@@ -97,11 +97,11 @@ async def serve(
 
 
 async def _sign(home: TrailHome, settled: asyncio.Event) -> None:
-    """Sign checkpoints, unless somebody else has the instance key: records are the worker's, whoever signs them."""
+    """Sign checkpoints, unless another process has the instance key; the worker records whoever signs."""
     if has_public_key_alone(home.state_dir, home.instance.id):
         _log.warning(
-            f"{home.state_dir} has the public key of the instance alone, so no checkpoint is signed here. Run `llmctx "
-            "notary` where the private key is (docs/operations.md); --no-notary says that this is meant"
+            f"{home.state_dir} has only the public key of the instance, so no checkpoint is signed here. Run `llmctx "
+            "notary` where the private key is (docs/operations.md), and use --no-notary here"
         )
         return
     await serve_notary(home.redis, home.instance, home.state_dir, settled, waits=True)

@@ -33,11 +33,10 @@ class ServerCheck:
         self._instance = instance
 
     async def contents(self) -> bool:
-        """Put right what somebody else has changed: the functions, and the types of the partition's keys.
+        """Repair what somebody else has changed: the functions, and the types of the partition's keys.
 
-        Returns whether a key was removed, so that what it held has to come back from the spool.
-
-        Raises TrailError if the server does not answer.
+        Returns whether a key was removed, so that its content has to come back from the spool. Raises TrailError if the
+        server does not answer.
         """
         await self._functions()
         return await self._types()
@@ -57,8 +56,9 @@ class ServerCheck:
             )
 
     async def _types(self) -> bool:
-        """Remove values of another type: any of them would keep ticks from being decided, or decisions from being
-        published. What the log and the spool say is put back from there.
+        """Remove values of another type: they would keep ticks from being decided, or decisions from being published.
+
+        Their content is restored from the log and the spool.
         """
         partition = self._log.partition
         expected = {self._log.key(name): kind for name, kind in _TYPES.items()}
@@ -77,7 +77,7 @@ class ServerCheck:
         return bool(wrong)
 
     async def instance(self) -> None:
-        """Check that the server has the instance that it had.
+        """Check that the server has the same instance as before.
 
         Raises InstanceError if it came back as another one or without its data, TrailError if it does not answer.
         """

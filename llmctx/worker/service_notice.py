@@ -1,4 +1,4 @@
-"""Say in a trail when a service started and stopped, under which settings, prompts and keys, and who answers for it."""
+"""Record in a trail when a service started and stopped: its settings, prompts and keys, and who answers for it."""
 
 import contextlib
 import hashlib
@@ -14,16 +14,16 @@ from llmctx.worker.owner import Owner
 
 _MAX_EXAMINED = 5000
 _NAMED = {"settings_sha256": "settings", "prompts": "prompts", "people_sha256": "people", "keys": "keys"}
-"""What may be new at a start."""
+"""What may change between starts."""
 
 
 class Service(NamedTuple):
-    """What a service is, as its notices name it."""
+    """A service as its notices describe it."""
 
     settings_sha256: str
     """The digest of its settings, secrets left out."""
     prompts: tuple[str, ...]
-    """The prompts that it asks with then: NAME/vN."""
+    """The prompts that it uses then: NAME/vN."""
     keys: Mapping[str, str] = {}
     """The fingerprint of each endpoint's API key, by the endpoint's name."""
     people: Mapping[str, tuple[str, ...]] = {}
@@ -31,7 +31,7 @@ class Service(NamedTuple):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """What a notice says of it; the people only where they are new."""
+        """The fields of a notice; the people only if they changed."""
         found: dict[str, Any] = {"settings_sha256": self.settings_sha256, "prompts": list(self.prompts)}
         return found | people_fields(self.people) | ({"keys": dict(self.keys)} if self.keys else {})
 
@@ -45,7 +45,7 @@ def fingerprint(api_key: str, trail: str) -> str:
 
 
 async def note_start(owner: Owner, service: Service) -> None:
-    """Append the notice that a service serves a partition, and what is new since the last one did.
+    """Append the notice that a service serves a partition, and what has changed since the last one.
 
     Raises as `Owner.note` does.
     """
@@ -65,24 +65,25 @@ async def note_stop(owner: Owner) -> None:
 
 
 async def note_prompts(owner: Owner, prompts: PromptChoice, known: tuple[str, ...]) -> None:
-    """Append a notice whenever other prompts than the `known` ones are asked with, until cancelled."""
+    """Append a notice whenever the prompts in use differ from the `known` ones, until cancelled."""
     while True:
         await pause(REFRESH_S)
         now = tuple(template.ref for template in prompts.templates)
         if now == known:
             continue
-        with contextlib.suppress(TrailError):  # it is said once the server answers
+        with contextlib.suppress(TrailError):  # it is recorded once the server answers
             try:
                 reason = f"asked with from now on: {', '.join(now)}; before: {', '.join(known)}"
                 await owner.note(reason, service={"event": "prompts", "prompts": list(now)})
             except LeaseError:
-                return  # whoever has the partition now says with what it starts
+                return  # the next owner of the partition records its own at its start
             known = now
 
 
 async def _last(log: Log) -> dict[str, Any] | None:
-    """What the newest start notice says, with the prompts of a newer notice; empty if no service has started yet, None
-    if the newest records do not tell.
+    """The newest start notice, with the prompts of a newer notice.
+
+    Empty if no service has started yet, None if the newest records do not tell.
     """
     examined = 0
     newer: dict[str, Any] = {}

@@ -39,7 +39,7 @@ from llmctx.worker.unusable import or_pending, settle_dead_letter, settle_unusab
 _log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 5
-"""How often a decision is started for a tick; if none was recorded, the tick ends as a dead letter."""
+"""How often a decision is started for a tick; if none was recorded by then, the tick ends as a dead letter."""
 
 _BLOCK_MS = 500
 _PAUSE_S = 0.5
@@ -113,7 +113,7 @@ class Settler:
                     await self._accept(deliveries, redelivered=False)
                     if not deliveries and self._queue.empty:
                         await self._stream.recover()
-                        await self._read_pending()  # an owner that had lost its lease may still have read some
+                        await self._read_pending()  # an owner that lost its lease may have read some already
                 else:
                     await pause(_PAUSE_S)
         except (InstanceError, LeaseError, ForkError):
@@ -142,7 +142,7 @@ class Settler:
         for _ in range(MAX_ATTEMPTS):
             if not self._reread or self._tasks:
                 return
-            with contextlib.suppress(RedisError, TrailError, OSError):  # what could not be settled is tried again
+            with contextlib.suppress(RedisError, TrailError, OSError):  # unsettled entries are tried again
                 await self._owner.resume()
                 await self._read_pending()
             await self._finish()
@@ -153,7 +153,7 @@ class Settler:
         while self._tasks and clock.monotonic_s() - progress_s < _DRAIN_TIMEOUT_S:
             self._check_lease()
             await asyncio.wait(self._tasks, timeout=_PAUSE_S)
-            if self._ended != ended:  # their number may stay the same: whatever waits takes the place of what ends
+            if self._ended != ended:  # their number may stay constant: waiting ones replace those that end
                 progress_s, ended = clock.monotonic_s(), self._ended
         if self._tasks:
             _log.warning(f"{len(self._tasks)} decisions do not finish; the next run settles their ticks")
@@ -199,7 +199,7 @@ class Settler:
         task.add_done_callback(self._tasks.discard)
 
     async def _fulfil(self, entry_id: str, request: bytes, proof: bytes) -> None:
-        """Do what somebody asks who may; no tick waits for it."""
+        """Do what an authorised person asks; no tick waits for it."""
         try:
             await self._owner.requests.on_entry(request, proof)
         except (LeaseError, InstanceError, ForkError) as error:

@@ -1,4 +1,4 @@
-"""The state of a service, read from its server alone, so that it can be asked for from anywhere."""
+"""The state of a service, read only from its server, so that it can be queried from anywhere."""
 
 import statistics
 from typing import Any
@@ -31,8 +31,8 @@ _MINUTE_MS = 60_000
 
 
 async def read_status(redis: Redis, url: str) -> dict[str, Any]:
-    """Read the state: server, instance, daily budget, and of each partition owner, backlog, rate, newest record,
-    last trouble.
+    """Read the state: server, instance, daily budget, and each partition's owner, backlog, rate, newest record and
+    trouble.
 
     Raises ServerError if the server goes away, TrailError if the trail cannot be read.
     """
@@ -97,10 +97,10 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
 
 
 async def _effects(redis: Redis, partition: int, recent: list[Entry], partitions: int) -> dict[str, Any]:
-    """Effects that wait to be recorded, fills and mean slippage among the last 200 records, and what does not agree.
+    """Effects waiting to be recorded, fills and mean slippage among the last 200 records, and disagreements.
 
-    Without any effect among them nobody seems to report them, and nothing is said of decisions without one. An effect
-    may be about a decision before them, so only one that names none can be a finding by itself.
+    Without any effect among them, apparently nobody reports effects, and decisions without one are no finding. An
+    effect may be about an older decision, so by itself only an effect that names none can be a finding.
     """
     trades = (
         reconcile(reversed(recent), partitions) if any(entry.record["kind"] == "effect" for entry in recent) else []

@@ -1,4 +1,4 @@
-"""How long an owner has its partition: it takes the lease, renews it, and takes it back after an outage."""
+"""How an owner holds its partition: it takes the lease, renews it, and takes it back after an outage."""
 
 import asyncio
 import contextlib
@@ -59,13 +59,13 @@ class Tenure:
         self._renewal = asyncio.create_task(self._renew())
 
     async def cease(self) -> None:
-        """Stop renewing the lease; it is still held."""
+        """Stop renewing the lease, which is still held."""
         if self._renewal is not None:
             await end(self._renewal)
 
     async def give_up(self) -> None:
-        """Leave the partition to the next owner."""
-        with contextlib.suppress(TrailError):  # an unreachable server ends the lease by itself
+        """Release the partition to the next owner."""
+        with contextlib.suppress(TrailError):  # with an unreachable server the lease ends by itself
             await self._lease.give_up()
 
     async def retake(self) -> Holder | None:
@@ -102,7 +102,7 @@ class Tenure:
                     await self._recovery.look()
             except (InstanceError, LeaseError, ForkError) as error:
                 self.lost = error
-            except TrailError:  # it is looked at again soon
+            except TrailError:  # it is checked again soon
                 pass
             except Exception as error:  # noqa: BLE001  without a lease every tick would wait
                 self._broke_off("Renewing the lease", error)

@@ -1,9 +1,10 @@
-"""What an owner puts right in the streams that it reads as a consumer group.
+"""What an owner repairs in the streams that it reads as a consumer group.
 
 Whoever may write there can move the group, read in its name, or use up the ids.
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ from llmctx.trail.log.lease import HELD, lease_key, redis_errors
 _log = logging.getLogger(__name__)
 
 CONSUMER = "owner"
-"""One name for whoever owns the partition: a new owner finds the old one's pending entries under it."""
+"""One name for every owner of the partition: a new owner finds the old one's pending entries under it."""
 _PAGE = 500
 _MAX_AHEAD_MS = 86_400_000
+_LAST_IDS = ServerFunction(Path(__file__).with_name("last_ids.lua"), read_only=True)
 _RENUMBER = ServerFunction(Path(__file__).with_name("renumber.lua"), after=[HELD])
 
 
@@ -44,7 +46,7 @@ async def recover(redis: Redis, stream: str) -> None:
 
 
 async def _take_back(redis: Redis, stream: str, other: bytes) -> None:
-    """Take entries that were given to another consumer, some at a time."""
+    """Take over entries that were given to another consumer, in batches."""
     found = await redis.xpending_range(stream, keys.DECIDERS, "-", "+", _PAGE, consumername=other)
     ids: list[Any] = [each["message_id"] for each in found]
     if ids:
@@ -57,7 +59,8 @@ async def _take_back(redis: Redis, stream: str, other: bytes) -> None:
 
 
 async def renumber(redis: Redis, partition: int, owner: str) -> None:
-    """Give ticks and effects whose ids lie in the future other ids: after the last possible one nobody could add any.
+    """Give ticks and effects with ids in the future other ids, because after the last possible one nobody could add
+    any.
 
     `owner` must hold the lease. Raises TrailError if the server does not answer.
     """
@@ -66,18 +69,25 @@ async def renumber(redis: Redis, partition: int, owner: str) -> None:
         keys.effects(partition): keys.effects_made(partition),
     }
     with redis_errors("The streams of ticks and effects could not be checked"):
-        present = [stream for stream in made if await redis.exists(stream)]
-        last = {stream: (await redis.xinfo_stream(stream))["last-generated-id"] for stream in present}
+        last = dict(zip(made, await last_ids(redis, list(made)), strict=True))
         limit_ms = await server_ms(redis) + _MAX_AHEAD_MS
         for stream, newest in last.items():
-            if int(newest.partition(b"-")[0]) >= limit_ms:
+            if newest and int(newest.partition("-")[0]) >= limit_ms:
                 names = [lease_key(partition), stream, made[stream]]
                 _report(stream, newest, await _RENUMBER(redis, names, [owner, keys.DECIDERS]))
 
 
-def _report(stream: str, last: bytes, count: int) -> None:
+async def last_ids(redis: Redis, streams: Sequence[str]) -> list[str]:
+    """The newest id that each stream ever had; empty if it is not there.
+
+    Raises redis.exceptions.RedisError if the server does not answer, or a key holds another type.
+    """
+    return [last.decode() for last in await _LAST_IDS(redis, streams, [])]
+
+
+def _report(stream: str, last: str, count: int) -> None:
     _log.error(
-        f"{stream} had ids in the future, the last {last.decode()}; {count} entries have other ids now. "
+        f"{stream} had ids in the future, the last {last}; {count} entries have other ids now. "
         "Somebody else writes to it: see who may (docs/threat-model.md).",
         extra={"alert": "foreign", "subject": stream},
     )

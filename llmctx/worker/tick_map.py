@@ -1,4 +1,4 @@
-"""The maps from ticks and ids to records, held against the records: a tick is settled only if its record says so."""
+"""The maps from ticks and ids to records, checked against the records: a tick is settled only if its record says so."""
 
 import asyncio
 import logging
@@ -31,8 +31,10 @@ class TickMap:
     def __init__(
         self, redis: Redis, log: Log, owner: str, is_genuine: Callable[[Entry], bool], archived: ArchivedTicks
     ) -> None:
-        """`owner` must hold the lease; without it nothing is repaired. `is_genuine` tells whether a record read from
-        the log is the one that was recorded there, and `archived` what those settled that are not in the log any more.
+        """`owner` must hold the lease; without it nothing is repaired.
+
+        `is_genuine` tells whether a record read from the log is the one recorded there, and `archived` what was settled
+        by records no longer in the log.
         """
         self._redis = redis
         self._log = log
@@ -40,7 +42,7 @@ class TickMap:
         self._is_genuine = is_genuine
         self._archived = archived
         self._key = log.key(self.name)
-        # Dropping the oldest entry of a plain dict takes the longer the more were dropped before it.
+        # Dropping the oldest entry of a plain dict takes longer the more were dropped before.
         self._own: OrderedDict[str, int] = OrderedDict()
         self.recent: dict[str, int] = {}
         """What the newest records had at the start, newest first; the newest record of a tick counts."""
@@ -49,7 +51,7 @@ class TickMap:
 
     @staticmethod
     def ids(entry: Entry) -> list[str]:
-        """What a record has in this map."""
+        """A record's keys in this map."""
         return entry.ticks
 
     async def is_archived(self, tick: str, index: int) -> bool:
@@ -60,7 +62,7 @@ class TickMap:
         return await self._archived.settled(tick, index)
 
     def add(self, entry: Entry) -> None:
-        """Remember the ticks of a record that has just been settled: it is in the spool, whatever a server says."""
+        """Remember the ticks of a record just settled: it is in the spool, whatever a server says."""
         for tick in self.ids(entry):
             self._own[tick] = entry.index
         while len(self._own) > _MAX_REMEMBERED:
@@ -74,11 +76,11 @@ class TickMap:
     async def settled(self, tick_ids: Collection[str]) -> set[str]:
         """The ticks that a record settles.
 
-        An entry that no record bears out is removed or corrected, and one that is missing for a tick of the newest
-        records is put back; both are logged and counted. If the map has lost what it must have, it is mended first.
-        Without one this takes one round trip, and one for each tick that is settled.
+        An entry that no record supports is removed or corrected, and a missing one is restored if a tick of the newest
+        records needs it; both are logged and counted. If the map has lost what it must have, it is mended first.
+        Without repairs this takes one round trip, plus one for each settled tick.
 
-        Raises LeaseError or TrailError if it cannot be repaired.
+        Raises LeaseError or TrailError if the map cannot be repaired.
         """
         mapped, recent = await self._whole(tick_ids), self.recent
         own = {tick: self._own[tick] for tick in tick_ids if tick in self._own}
@@ -156,7 +158,7 @@ class TickMap:
     async def _repair(self, wrong: dict[str, bytes], true: dict[str, int], absent: set[str]) -> None:
         await self.correct(wrong, true, absent)
         for tick, index in wrong.items():
-            what = f"its record is {true[tick]}" if tick in true else "no record bears that out, so it is recorded now"
+            what = f"its record is {true[tick]}" if tick in true else "no record supports that, so it is recorded now"
             _log.error(
                 f"{self._key} had {tick} at {index.decode(errors='replace')[:40] or 'nothing'}, but {what}. "
                 "Somebody else writes to it: see who may (docs/threat-model.md).",
@@ -165,7 +167,7 @@ class TickMap:
 
 
 class IdMap(TickMap):
-    """The same for the ids of what others say of a decision."""
+    """The same for the ids of effects and people's statements."""
 
     name = "effects"
 

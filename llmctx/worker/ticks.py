@@ -33,7 +33,7 @@ from llmctx.schema import keys
 from llmctx.schema.symbol import is_symbol
 from llmctx.worker.entry_reader import EntryReader, RawEntry
 from llmctx.worker.home import TICKS_KEPT_MS
-from llmctx.worker.tick_group import recover
+from llmctx.worker.tick_group import last_ids, recover
 
 _MAX_UTF8_BYTES = 4
 """Of one character."""
@@ -63,7 +63,7 @@ class Delivery(NamedTuple):
     tick_id: str = ""
     """The tick id of a malformed entry, if it has one; of a dead letter the id of the entry."""
     kind: Literal["skipped", "dead_letter", "incident"] = "incident"
-    """How a malformed entry is recorded: skipped if it has a tick id, a dead letter if that id cannot be used."""
+    """How a malformed entry is recorded: skipped if its tick id is usable, otherwise as a dead letter."""
     symbol: str = ""
     """The symbol of a dead letter, if it is one."""
     request: tuple[bytes, bytes] | None = None
@@ -120,7 +120,7 @@ class TickStream:
                 await recover(self._redis, key)
 
     async def recover(self) -> None:
-        """Have the groups deliver what they would pass over, and take back what they gave to others."""
+        """Have the groups deliver what they would skip, and take back what they gave to others."""
         for key in self._streams:
             await recover(self._redis, key)
 
@@ -138,9 +138,8 @@ class TickStream:
 
     async def last_id(self) -> str:
         """The id of the newest tick ever raised."""
-        found = await self._redis.xinfo_stream(self._key)
-        last: bytes = found["last-generated-id"]
-        return last.decode()
+        (last,) = await last_ids(self._redis, [self._key])
+        return last
 
     async def _read(self, after: str, effects_after: str, block_ms: int | None) -> list[Delivery]:
         """Ticks after an id, once the effects that came with them are recorded; empty if only effects came.
@@ -155,7 +154,7 @@ class TickStream:
         ticks = await self._ticks_in(read.get(self._key, []))
         if effects and not ticks and block_ms is None:
             later = ">" if effects_after == ">" else effects[-1].id
-            return await self._read(after, later, None)  # there may be more of them
+            return await self._read(after, later, None)  # there may be more
         return ticks
 
     async def _ticks_in(self, entries: list[RawEntry]) -> list[Delivery]:
@@ -165,7 +164,7 @@ class TickStream:
         return found
 
     async def _without_old(self, found: list[Delivery]) -> list[Delivery]:
-        """The same, with what is too old by the server's time to be skipped; our own clock may be wrong."""
+        """The same, with ticks that are too old by the server's time marked as skipped; our own clock may be wrong."""
         before_ms = await server_ms(self._redis) - self._max_age_ms
         return [
             Delivery(each.entry_id, None, f"too old: raised {clock.iso(_raised_ms(each))}", each.tick.id, "skipped")
@@ -203,7 +202,7 @@ def _delivery(entry: RawEntry) -> Delivery:
     fields = {name.decode(errors="replace"): value.decode(errors="replace") for name, value in entry[1].items()}
     tick_id = fields.get("id", "")
     if (unusable := _unusable_id(entry[1].get(b"id", b""))) is not None:
-        # Under another id it would be taken for another tick, so the entry's own id stands for it.
+        # Another id would name another tick, so the entry's own id stands in.
         symbol = fields.get("symbol", "")
         symbol = symbol if is_symbol(symbol) else ""
         return Delivery(entry_id, None, f"tick entry {entry_id}: {unusable}", entry_id, "dead_letter", symbol)

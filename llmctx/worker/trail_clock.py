@@ -1,6 +1,6 @@
 """The clock of a trail: fixed once, by the setting `clock` or by the first decision, and noted in every partition.
 
-Otherwise one value in one key, system:state, could make old data fresh.
+Otherwise a single key, system:state, could make old data look fresh.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class TrailClock:
         self._turn = asyncio.Lock()
 
     async def open(self, rules: ReadRules) -> ReadRules:
-        """The rules with the trail's clock: the one that its records show, or else the one in `rules`, None if any.
+        """The rules with the trail's clock: the one its records show, or else the one in `rules`, which may be None.
 
         Raises ClockError if the two differ, TrailError if the server does not answer.
         """
@@ -47,7 +47,7 @@ class TrailClock:
         return rules.model_copy(update={"clock": clock})
 
     async def fix(self, clock: Clock) -> Clock:
-        """Fix the clock and note it in the trail, unless it is fixed already; returns the one that is fixed.
+        """Fix the clock and note it in the trail, unless it is already fixed; returns the one in force.
 
         Raises TrailError if the server does not answer.
         """

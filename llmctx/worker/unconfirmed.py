@@ -38,7 +38,7 @@ async def remind(redis: Redis, partition: int, partitions: int, memory: SymbolMe
 
 
 async def unconfirmed_stops(redis: Redis, partition: int, partitions: int, memory: SymbolMemory) -> list[str]:
-    """The symbols with a position whose newest record holds a stop for want of a confirmation.
+    """The symbols with a position whose newest record holds a stop that waits for confirmation.
 
     Raises TrailError if the server does not answer.
     """

@@ -1,4 +1,4 @@
-"""What cannot be decided or used ends in a record all the same, if need be in a leaf of last resort."""
+"""Ticks and entries that cannot be decided or used still end in a record, if necessary in a leaf of last resort."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -66,5 +66,5 @@ async def settle_dead_letter(
                 raise  # the tick stays pending
             why = in_short(error)
     if why:
-        _log.warning(f"{tick.symbol}: its dead letter goes without evidence: {why}")
+        _log.warning(f"{tick.symbol}: its dead letter has no evidence: {why}")
     return await owner.settle(letter.without_evidence(why), entry_ids)

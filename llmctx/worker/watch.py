@@ -61,7 +61,7 @@ class Watch:
     """Watches the positions of one server."""
 
     def __init__(self, redis: Redis, url: str, partitions: int, sections: Sections | None = None) -> None:
-        """`sections` says where positions are, if not under the schema's key.
+        """`sections` says where positions are if not under the schema's key.
 
         Raises ServerError if they are fields of one hash, whose notifications do not tell them apart.
         """
@@ -180,7 +180,7 @@ class Watch:
         newest, looked = -1, 0
         async for entry in log.read_back_of(symbol):
             newest, looked = max(newest, entry.index), looked + 1
-            if "tick" in entry.record and "snapshot" in entry.pieces:  # an approval decides about no position of today
+            if "tick" in entry.record and "snapshot" in entry.pieces:  # an approval is not about today's position
                 return newest, _position_in(entry.pieces["snapshot"])
             if looked == _MAX_EXAMINED:
                 break
@@ -199,7 +199,7 @@ async def _first_to_end(*steps: Coroutine[Any, Any, None]) -> None:
 
 
 def _position_in(snapshot: bytes) -> bytes | None:
-    """The position in a record's snapshot; None if there is none, or it cannot be read, so that a tick is raised."""
+    """The position in a record's snapshot; None if it has none or an unreadable one, so that a tick is raised."""
     try:
         text = canonical.loads(snapshot)["sections"].get("position")
         return None if text is None else str(text).encode()

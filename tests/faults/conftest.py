@@ -1,4 +1,4 @@
-"""What fault tests share: servers that can be killed, a worker process with a kill point, the oracle."""
+"""What fault tests share: servers that can be killed, a worker process with a kill point, and the oracle."""
 
 import asyncio
 import signal
@@ -23,7 +23,7 @@ from tests.integration.program import until
 
 
 class Server:
-    """A server that dies when it is told to, and comes back on what it has left."""
+    """A server that dies on demand, and comes back with whatever it has left."""
 
     def __init__(self, binary: str, directory: Path) -> None:
         self._binary = binary
@@ -46,13 +46,13 @@ class Server:
 
     @property
     def aof(self) -> Path:
-        """The file to which the server appends."""
+        """The server's append-only file."""
         return max(self.directory.glob("appendonlydir/*.incr.aof"), key=lambda path: path.stat().st_mtime)
 
 
 @pytest.fixture(params=ONE_SERVER)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    """A server of each kind in turn, with a life of its own."""
+    """Each kind of server in turn, separate from all others."""
     made = Server(binary_of(request.param), tmp_path / "server")
     made.directory.mkdir()
     made.start()
@@ -69,7 +69,7 @@ async def client(server: Server) -> AsyncIterator[Redis]:
 
 
 class Worker:
-    """`llmctx run` in a process of its own."""
+    """`llmctx run` in a separate process."""
 
     def __init__(self, url: str, state_dir: Path, endpoint: str) -> None:
         self.said = state_dir.with_name("worker.err")
@@ -84,7 +84,7 @@ class Worker:
             return call.start(*self._arguments, before=arm, stdout=subprocess.DEVNULL, stderr=said)
 
     def start_alone(self) -> subprocess.Popen[bytes]:
-        """A process that signals reach at once, SIGSTOP and SIGKILL too."""
+        """A process that receives signals directly, SIGSTOP and SIGKILL too."""
         with self.said.open("ab") as said:
             return subprocess.Popen([prefork.INSTALLED, *self._arguments], stdout=subprocess.DEVNULL, stderr=said)
 
@@ -95,7 +95,7 @@ class Worker:
         assert code == -signal.SIGKILL, f"it ended with {code} before it reached {kill_point}"
 
     async def drain(self, redis: Redis) -> None:
-        """Settle what was raised, and stop."""
+        """Settle the ticks raised so far, and stop."""
         process = self.start()
         await until(lambda: read_holder(redis, 0))
         process.terminate()
@@ -103,12 +103,12 @@ class Worker:
 
 
 async def end_lease(redis: Redis) -> None:
-    """As if ten seconds had passed since the owner died."""
+    """Let ten seconds seem to have passed since the owner died."""
     await redis.delete(lease_key(0))
 
 
 async def check_oracle(redis: Redis, raised: list[str]) -> None:
-    """Ticks raised = distinct ticks settled, none twice; all published that is to be, and only what is in the trail."""
+    """Check that every tick raised is settled exactly once, and that exactly the publishable records are published."""
     records = {entry.index: entry.record async for entry in Log(redis).read()}
     settled = [t for leaf in records.values() if "tick" in leaf for t in (leaf["tick"], *leaf.get("conflated", []))]
     assert sorted(settled) == sorted(set(raised))
@@ -124,6 +124,6 @@ async def check_oracle(redis: Redis, raised: list[str]) -> None:
 
 @pytest.fixture
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that waits for milliseconds where it would wait for half a second."""
+    """A service that waits milliseconds instead of half a second."""
     monkeypatch.setattr(settler, "_BLOCK_MS", 20)
     monkeypatch.setattr(settler, "_PAUSE_S", 0.01)

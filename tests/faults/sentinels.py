@@ -101,7 +101,7 @@ class Group:
         await asyncio.to_thread(self._start_server, await self.primary(), dead)
 
     async def cut_off_replicas(self) -> None:
-        """From here on no replica receives what the primary writes."""
+        """From here on no replica receives the primary's writes."""
         port = await self.primary()
         await asked(port, "ACL", "SETUSER", "default", "-psync", "-sync", "-replconf")
         await asked(port, "CLIENT", "KILL", "TYPE", "replica")

@@ -60,8 +60,7 @@ async def test_what_vanishes_under_load_costs_no_tick(redis: Redis, redis_url: s
             else:
                 await redis.delete("audit:{0}:durable")
         await until(lambda: _settled(redis, raised))
-        await raise_tick(redis, "last", SYMBOLS[0])
-        await running.until_settled("last")
+        await running.decide(redis, "last", SYMBOLS[0])
     await check_oracle(redis, [*raised, "last"])
 
 

@@ -138,8 +138,7 @@ async def test_a_full_disk_stops_publishing_until_there_is_space_again(
 
     monkeypatch.setattr(os, "fdatasync", fdatasync)
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
-        await raise_tick(redis, "before", SYMBOLS[0])
-        await running.until_settled("before")
+        await running.decide(redis, "before", SYMBOLS[0])
         size = await Log(redis).size()
         full = True
         raised = [f"{symbol}-x" for symbol in SYMBOLS]
@@ -230,8 +229,7 @@ async def test_no_tick_is_taken_beyond_the_mark_and_live_keys_stay(
     await fill(client, 4, lasting=False, name="live")
     before = await client.dbsize()
     async with serving(client, small.url, tmp_path, ByRules()) as running:
-        await raise_tick(client, "first", "AAPL")
-        await running.until_settled("first")
+        await running.decide(client, "first", "AAPL")
         await fill(client, 25, lasting=True, name="others")
         await running.until_trouble("No more ticks are taken")
         await raise_tick(client, "second", "AAPL")

@@ -107,8 +107,7 @@ async def check(redis: Redis, state_dir: Path, *ticks: str) -> list[int]:
 
 
 async def decide(redis: Redis, running: Running, tick: str) -> None:
-    await raise_tick(redis, tick, "AAPL")
-    await running.until_settled(tick)
+    await running.decide(redis, tick, "AAPL")
 
 
 @pytest.mark.parametrize("name", FORGERIES)

@@ -1,4 +1,4 @@
-"""An append-only file that was cut within a transaction: Redis 7.0 carries out the half of it at a later restart."""
+"""An append-only file that was cut within a transaction: Redis 7.0 executes the remaining half at a later restart."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ SYMBOL_LIST = "audit:{0}:symbol:AAPL"
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """Debian's Redis where it is installed: Valkey 9 drops the half at once."""
+    """Debian's Redis if it is installed: Valkey 9 drops the half at once."""
     made = Server(binary_of(SERVERS[-1]), tmp_path / "server")
     made.directory.mkdir()
     made.start()
@@ -34,13 +34,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 async def append_only(redis: Redis, owner: Owner, tick: str) -> None:
-    """What a worker leaves that is killed right after the append."""
+    """Do what a worker does that is killed right after the append."""
     holder = present(await read_holder(redis, 0))
     await owner.log.append(await decided(redis, "AAPL", tick), holder.owner, SETTLEMENT)
 
 
 def cut_last_transaction(aof: Path, whole: int) -> None:
-    """Leave so many whole commands of the file's last transaction, and a part of the next one."""
+    """Leave this many whole commands of the file's last transaction, and a part of the next one."""
     text = aof.read_bytes()
     begin = text.rindex(b"*1\r\n$5\r\nMULTI\r\n")
     commands = list(re.finditer(rb"\*\d+\r\n\$\d+\r\n[A-Z]+\r\n", text[begin:]))

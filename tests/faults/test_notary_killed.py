@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.trail.log.log import Log
-from tests.integration.conftest import ByRules, hold, raise_tick, serving, short_pauses  # noqa: F401  a fixture
+from tests.integration.conftest import ByRules, hold, serving, short_pauses  # noqa: F401  a fixture
 from tests.integration.program import Program
 
 POINTS = ("signed", "anchored", "checkpointed", "told")
@@ -18,8 +18,7 @@ POINTS = ("signed", "anchored", "checkpointed", "told")
 async def record(redis: Redis, made: Program, *ticks: str) -> None:
     async with serving(redis, made.environment["LLMCTX_REDIS_URL"], made.folder / "var", ByRules()) as running:
         for tick in ticks:
-            await raise_tick(redis, tick, "AAPL")
-            await running.until_settled(tick)
+            await running.decide(redis, tick, "AAPL")
 
 
 @pytest.mark.parametrize("times", [1, 2])

@@ -185,6 +185,11 @@ class Running:
             for tick in (entry.record["tick"], *entry.record.get("conflated", []))
         ]
 
+    async def decide(self, redis: Redis, tick: str, symbol: str, partition: int = 0) -> None:
+        """Raise a tick, and wait until it is settled."""
+        await raise_tick(redis, tick, symbol, partition)
+        await self.until_settled(tick)
+
     async def until_settled(self, *ticks: str) -> None:
         await until(lambda: set(ticks) <= set(self.settled()))
 
@@ -297,15 +302,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return Prepared(tmp_path_factory.mktemp("prepared"))
 
 
-Prepare = Callable[[Redis, str, Callable[[Redis, str, Program], Awaitable[object]]], Awaitable[Program]]
+Prepare = Callable[..., Awaitable[Program]]
 
 
 @pytest.fixture
 def prepare(prepared: Prepared, tmp_path: Path, short_pauses: None) -> Prepare:  # noqa: ARG001
     """Gives a program on a server, filled by the first test of the module that asks for it."""
 
-    async def once(redis: Redis, url: str, make: Callable[[Redis, str, Program], Awaitable[object]]) -> Program:
-        made = Program(url, tmp_path)
+    async def once(
+        redis: Redis, url: str, make: Callable[[Redis, str, Program], Awaitable[object]], endpoint: str | None = None
+    ) -> Program:
+        made = Program(url, tmp_path, endpoint)
         await prepared.once(url, redis, tmp_path, partial(make, redis, url, made))
         return made
 

@@ -107,14 +107,7 @@ MAY_NOT = {
         REPORTING,
         "SET other x",
     ],
-    "feed": [
-        *FORGERIES,
-        *LOADS,
-        CHECKPOINT,
-        "GET audit:{0}:checkpoint",
-        "GET other",
-        "SET other x",
-    ],
+    "feed": [*FORGERIES, *LOADS, CHECKPOINT, "GET audit:{0}:checkpoint", "GET other", "SET other x"],
 }
 """What each role must be refused, beside what nobody may."""
 

@@ -28,16 +28,7 @@ from llmctx.schema import keys
 from llmctx.settings import Settings
 from llmctx.trail.log.entry import Entry
 from llmctx.worker.budget import SharedBudget, in_words, read_budget
-from tests.unit.makers import (
-    Scripted,
-    body,
-    completion,
-    live_keys,
-    market,
-    prompt_of,
-    template,
-    template_of,
-)
+from tests.unit.makers import Scripted, body, completion, live_keys, market, prompt_of, template, template_of
 from tests.unit.test_pipeline import Collected
 
 MODEL = "asked-model"

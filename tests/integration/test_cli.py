@@ -6,7 +6,6 @@ import shlex
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from llmctx.trail.log.log import Log
 from llmctx.version import VERSION
 from tests.conftest import free_port, present
 from tests.days import Day
-from tests.integration.conftest import NOW, ByRules, Prepared, hold, live, raise_tick, serving
+from tests.integration.conftest import NOW, ByRules, Prepare, hold, live, raise_tick, serving
 from tests.integration.program import Program, until
 from tests.unit.makers import stored
 
@@ -313,8 +312,7 @@ async def test_a_key_that_cannot_be_used_is_a_skipped_record_that_names_key_and_
     async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
         for what, (key, value, said) in BROKEN.items():
             await valkey.mset(live("AAPL") | {key: value})
-            await raise_tick(valkey, what, "AAPL")
-            await running.until_settled(what)
+            await running.decide(valkey, what, "AAPL")
             record = running.entries[-1].record
             assert (record["tick"], record["kind"]) == (what, "skipped")
             assert key in record["verdict"]["reason"], what
@@ -463,27 +461,19 @@ async def test_a_setting_that_cannot_be_used_exits_with_2_and_names_it(dumb: Pro
 # a trail to look at
 
 
-async def make_trail(redis: Redis, url: str, state_dir: Path) -> None:
+async def make_trail(redis: Redis, url: str, made: Program) -> None:
     await hold(redis, "AAPL", "MSFT")
-    async with serving(redis, url, state_dir, ByRules()) as running:
+    async with serving(redis, url, made.folder / "var", ByRules()) as running:
         for n, symbol in enumerate(("AAPL", "MSFT", "NONE", "AAPL"), start=1):
-            await raise_tick(redis, f"t{n}", symbol)
-            await running.until_settled(f"t{n}")
+            await running.decide(redis, f"t{n}", symbol)
 
 
 @pytest.fixture
-async def trail(
-    dumb: Program,
-    valkey: Redis,
-    valkey_url: str,
-    prepared: Prepared,
-    short_pauses: None,  # noqa: ARG001
-) -> Program:
+async def trail(valkey: Redis, valkey_url: str, prepare: Prepare) -> Program:
     """Records 0 to 5: the notice, decisions about AAPL, the notice of the clock, a decision about MSFT, a skipped one about
     NONE, a decision about AAPL.
     """
-    await prepared.once("trail", valkey, dumb.folder, partial(make_trail, valkey, valkey_url, dumb.folder / "var"))
-    return dumb
+    return await prepare(valkey, valkey_url, make_trail)
 
 
 async def test_decisions_lists_the_records_that_are_asked_for(trail: Program) -> None:

@@ -142,20 +142,10 @@ async def simulated(dumb: Program) -> Ended:
     """Bars, headlines and sectors in the program's folder."""
     return await dumb(
         *[
-            "simulate",
-            "bars.csv",
-            "--news",
-            "news.jsonl",
-            "--sectors",
-            "sectors.json",
-            "--seed",
-            "3",
-            "--days",
-            "2",
-            "--minutes",
-            "40",
+            "simulate", "bars.csv", "--news", "news.jsonl", "--sectors", "sectors.json", "--seed", "3", "--days", "2",
+            "--minutes", "40",
         ]
-    )
+    )  # fmt: skip
 
 
 async def test_simulate_writes_what_feed_reads(dumb: Program, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from llmctx.context.marks import read_bar
 from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.log import Log
-from tests.integration.conftest import ByRules, leaves, live, raise_tick, serving
+from tests.integration.conftest import ByRules, leaves, live, serving
 from tests.integration.program import until
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
@@ -57,8 +57,7 @@ async def check(redis: Redis, url: str, state_dir: Path, stream: str, fields: An
     async with serving(redis, url, state_dir, ByRules()) as running:
         await redis.xadd(stream, fields)
         await until(partial(is_empty, redis, stream))
-        await raise_tick(redis, "t", "AAPL")
-        await running.until_settled("t")
+        await running.decide(redis, "t", "AAPL")
     found: Any = await leaves(redis)
     assert max(len(json.dumps(leaf)) for leaf in found) < 20_000
     assert [leaf["verdict"]["action"] for leaf in found if leaf.get("tick") == "t"] == ["exit"]
@@ -103,8 +102,7 @@ async def test_recorded_data_from_before_1970_leave_a_readable_trail(
     state = json.loads(held["system:state"]) | {"timestamp": "1960-01-01T00:00:00Z"}
     await valkey.mset(held | {"system:state": json.dumps(state)})
     async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
-        await raise_tick(valkey, "t", "AAPL")
-        await running.until_settled("t")
+        await running.decide(valkey, "t", "AAPL")
     assert (await verify_log(Log(valkey))).fault is None
 
 
@@ -118,6 +116,5 @@ async def test_a_durable_size_that_is_none_is_replaced(valkey: Redis, valkey_url
     for number, durable in enumerate(("9" * 5000, "x", "-1")):
         await valkey.set("audit:{0}:durable", durable)
         async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
-            await raise_tick(valkey, f"t{number}", "AAPL")
-            await running.until_settled(f"t{number}")
+            await running.decide(valkey, f"t{number}", "AAPL")
         assert await Log(valkey).durable() == await Log(valkey).size()

@@ -13,7 +13,7 @@ from llmctx.trail.log.instance import bind_instance
 from llmctx.trail.log.log import Log
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
-from tests.integration.conftest import ByRules, hold, live, raise_tick, serving
+from tests.integration.conftest import ByRules, hold, live, serving
 from tests.integration.program import until
 
 NAME = reader._JOIN.name
@@ -83,16 +83,14 @@ async def test_an_owner_replaces_them_at_the_start(
 async def test_an_owner_replaces_them_while_it_serves(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     await hold(redis, "AAPL")
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
-        await raise_tick(redis, "one", "AAPL")
-        await running.until_settled("one")
+        await running.decide(redis, "one", "AAPL")
         await lie(redis)
 
         async def is_replaced() -> bool:
             return await Log(redis).repairs() == {"functions": 1}
 
         await until(is_replaced)
-        await raise_tick(redis, "two", "AAPL")
-        await running.until_settled("two")
+        await running.decide(redis, "two", "AAPL")
     prices = [json.loads(entry.pieces["snapshot"])["sections"]["price"] for entry in running.entries if entry.ticks]
     assert [json.loads(price)["price"]["last"] for price in prices] == [100.0, 100.0]
     await running.until_trouble("not ours")

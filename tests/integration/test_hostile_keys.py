@@ -124,8 +124,7 @@ async def test_no_single_write_while_no_worker_runs_stops_the_next_one(
 ) -> None:
     await hold(valkey, "AAPL")
     async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
-        await raise_tick(valkey, "before", "AAPL")
-        await running.until_settled("before")
+        await running.decide(valkey, "before", "AAPL")
     await HOSTILE[name](valkey)
     async with serving(valkey, valkey_url, tmp_path, ByRules()):
         await until(partial(is_raised, valkey, "after"))
@@ -168,8 +167,7 @@ async def test_blobs_and_dictionaries_that_somebody_altered_are_back_after_a_sta
     await hold(valkey, "AAPL")
     async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
         for number in range(12):  # the first dictionary is trained on eight records
-            await raise_tick(valkey, f"t{number}", "AAPL")
-            await running.until_settled(f"t{number}")
+            await running.decide(valkey, f"t{number}", "AAPL")
     blobs = {key: await valkey.get(key) async for key in valkey.scan_iter("audit:{0}:blob:*")}
     listed = await valkey.hgetall("audit:{0}:dictionaries")
     assert listed
@@ -180,7 +178,6 @@ async def test_blobs_and_dictionaries_that_somebody_altered_are_back_after_a_sta
     for number, key in enumerate(blobs):
         await another_type(key.decode())(valkey) if number % 2 else await valkey.set(key, b"x" * 2_000_000)
     async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
-        await raise_tick(valkey, "after", "AAPL")
-        await running.until_settled("after")
+        await running.decide(valkey, "after", "AAPL")
     assert {key: await valkey.get(key) for key in blobs} == blobs
     assert (await verify_log(Log(valkey))).fault is None

@@ -21,7 +21,7 @@ from llmctx.trail.proof.roster import Roster
 from llmctx.trail.proof.writer import load_or_make_writer
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
-from tests.integration.conftest import ByRules, decided, hold, leaves, raise_tick, serving
+from tests.integration.conftest import ByRules, decided, hold, leaves, serving
 from tests.integration.program import Program
 from tests.unit.makers import stored
 
@@ -30,8 +30,7 @@ async def decided_in(redis: Redis, url: str, state_dir: Path, tick: str) -> Inst
     """One tick settled by a service with this state directory."""
     await hold(redis, "AAPL")
     async with serving(redis, url, state_dir, ByRules()) as running:
-        await raise_tick(redis, tick, "AAPL")
-        await running.until_settled(tick)
+        await running.decide(redis, tick, "AAPL")
     instance = await read_instance(redis)
     assert instance is not None
     return instance

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.schema import keys
-from tests.integration.conftest import ByRules, Running, leaves, live, raise_tick, serving
+from tests.integration.conftest import ByRules, Running, leaves, live, serving
 
 pytestmark = [pytest.mark.usefixtures("short_pauses"), pytest.mark.more]
 
@@ -68,8 +68,7 @@ def forget_peak() -> None:
 
 
 async def verdict_of(redis: Redis, running: Running, tick_id: str, symbol: str) -> tuple[str, str]:
-    await raise_tick(redis, tick_id, symbol)
-    await running.until_settled(tick_id)
+    await running.decide(redis, tick_id, symbol)
     record = next(each.record for each in running.entries if tick_id in each.ticks)
     return record["kind"], record["verdict"]["action"]
 

@@ -107,11 +107,7 @@ async def test_an_exit_is_published_again_with_the_address_of_the_first_once_it_
 async def test_what_becomes_of_a_decision_may_be_told(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
     trail = await trail_on(valkey, valkey_url, tmp_path)
     answers = [completion(body(answer_text(**ADD))) for _ in range(2)]
-    config = DecisionConfig(
-        POSITION,
-        Scripted(*answers),
-        policy=GuardPolicy(grounding="off", mandate=PRUDENT),
-    )
+    config = DecisionConfig(POSITION, Scripted(*answers), policy=GuardPolicy(grounding="off", mandate=PRUDENT))
     async with own_partition(trail.home, 0, config) as (_, pipeline):
         entry = await pipeline.decide(Tick.by_hand("AAPL"))
         pipeline.memory.cancel("AAPL", str(entry.index))

@@ -111,8 +111,7 @@ async def check_each(
         for tick, patch, _ in cases:
             with pytest.MonkeyPatch.context() as patched:
                 patch(patched)
-                await raise_tick(redis, tick, "AAPL")
-                await running.until_settled(tick)
+                await running.decide(redis, tick, "AAPL")
     records: dict[str, Any] = {str(leaf["tick"]): leaf for leaf in await leaves(redis) if "tick" in leaf}
     found = {tick: (leaf["kind"], *exit_of(leaf)) for tick, leaf in records.items()}
     assert found == {tick: (kind, "exit", "10", "stop_loss_breached") for tick, _, kind in cases}
@@ -205,8 +204,7 @@ async def test_a_record_that_cannot_be_published_does_not_hold_up_those_after_it
     await raise_tick(valkey, "t", "AAPL")
     async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
         await running.until_settled("t")
-        await raise_tick(valkey, "u", "MSFT")
-        await running.until_settled("u")
+        await running.decide(valkey, "u", "MSFT")
     assert await exits(valkey) == ["decision"]
     assert any(trouble.startswith("Record 1 cannot be published (OverflowError: ") for trouble in running.troubles)
 

@@ -15,8 +15,7 @@ from llmctx.clock import now_ms
 from llmctx.context.tick import Tick
 from llmctx.llm.breaker import Breaker
 from llmctx.llm.completion import Completion
-from llmctx.llm.fallback import Endpoint, EndpointChain, Hedge
-from llmctx.llm.latencies import Latencies
+from llmctx.llm.fallback import Endpoint, EndpointChain, Hedge, Latencies
 from llmctx.llm.output import OutputSchema
 from llmctx.prompt.render import Prompt
 from llmctx.replay.verify import verify_log
@@ -101,7 +100,7 @@ ASKING = (
     "llmctx.llm.fallback._Call._count",
     "llmctx.llm.fallback._Call._winner",
     "llmctx.llm.fallback._Runner",
-    "llmctx.llm.latencies.Latencies.percentile",
+    "llmctx.llm.fallback.Latencies.percentile",
     "llmctx.llm.breaker.Breaker.refuse",
     "llmctx.llm.breaker.Breaker.succeed",
 )
@@ -165,8 +164,7 @@ FULFILLING = (
 async def test_a_step_of_fulfilling_a_request(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
     await valkey.mset(live("AAPL", price=85.0))
     async with serving(valkey, valkey_url, tmp_path, ByRules(), people={"R. Meier": ("approver",)}) as running:
-        await raise_tick(valkey, "first", "AAPL")
-        await running.until_settled("first")
+        await running.decide(valkey, "first", "AAPL")
         instance = read_state_instance(tmp_path)
         assert instance is not None
         writer, origin = load_or_make_writer(tmp_path, instance.id), origin_of(instance.id, 0)
@@ -208,8 +206,7 @@ async def test_an_entry_that_cannot_be_read_is_an_incident(
         with monkeypatch.context() as patch:
             patch.setattr("llmctx.worker.ticks._delivery", failing(1, resolve_name("llmctx.worker.ticks._delivery")))
             await raise_tick(valkey, "unread", "AAPL")
-            await raise_tick(valkey, "read", "AAPL")
-            await running.until_settled("read")
+            await running.decide(valkey, "read", "AAPL")
     reasons = [str(leaf["verdict"]) for leaf in await leaves(valkey) if leaf["kind"] == "incident"]
     assert len(reasons) == 1
     assert "cannot be read: OverflowError" in reasons[0]

@@ -1,4 +1,4 @@
-"""What people say of decisions: approvals of what waits, overrides and annotations, beside a service at work."""
+"""What people say about decisions: approvals, overrides and annotations, beside a running service."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ from llmctx.trail.proof.request import Request
 from llmctx.worker.home import TrailHome
 from llmctx.worker.people import REQUEST
 from llmctx.worker.saying import say
-from tests.integration.conftest import ByRules, Running, hold, person, raise_tick, serving
+from tests.integration.conftest import ByRules, Running, hold, person, serving
 from tests.integration.program import until
 from tests.unit.makers import answer_text
 
@@ -52,8 +52,7 @@ async def service(valkey: Redis, valkey_url: str, tmp_path: Path, short_pauses: 
     """A service whose additions of 400 and more wait, and one decision on AAPL, in record 1."""
     await hold(valkey, "AAPL")
     async with serving(valkey, valkey_url, tmp_path, Adding(), policy=POLICY, people=PEOPLE) as running:
-        await raise_tick(valkey, "first", "AAPL")
-        await running.until_settled("first")
+        await running.decide(valkey, "first", "AAPL")
         yield running
 
 
@@ -139,8 +138,7 @@ async def test_what_has_expired_is_not_approved(
     await hold(valkey, "AAPL")
     policy = GuardPolicy(approval=ApprovalRule(add=Decimal(0), expires_s=1))
     async with serving(valkey, valkey_url, tmp_path, Adding(), policy=policy) as running:
-        await raise_tick(valkey, "first", "AAPL")
-        await running.until_settled("first")
+        await running.decide(valkey, "first", "AAPL")
         await asyncio.sleep(1.1)
         with pytest.raises(RequestError, match="could be approved until"):
             await say(home, 0, act())

@@ -27,12 +27,10 @@ async def test_a_planted_tick_is_decided(redis: Redis, redis_url: str, tmp_path:
     await hold(redis, "AAPL")
     planted = {f"planted-{number}": index for number, index in enumerate(WRONG)}
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
-        await raise_tick(redis, "first", "AAPL")
-        await running.until_settled("first")
+        await running.decide(redis, "first", "AAPL")
         for tick, index in planted.items():
             await redis.hset(MAP, tick, index)
-            await raise_tick(redis, tick, "AAPL")
-            await running.until_settled(tick)
+            await running.decide(redis, tick, "AAPL")
     assert await ticks_of(redis) == ["first", *planted]
     assert await Log(redis).repairs() == {"ticks": len(planted)}
     assert (await verify_log(Log(redis))).fault is None
@@ -48,12 +46,10 @@ async def test_a_settled_tick_that_the_map_has_elsewhere_is_not_decided_again(
     await hold(redis, "AAPL", "MSFT")
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
         for tick, symbol in (("one", "AAPL"), ("two", "MSFT")):
-            await raise_tick(redis, tick, symbol)
-            await running.until_settled(tick)
+            await running.decide(redis, tick, symbol)
         await redis.hset(MAP, "one", 2)
         await raise_tick(redis, "one", "AAPL")
-        await raise_tick(redis, "three", "AAPL")
-        await running.until_settled("three")
+        await running.decide(redis, "three", "AAPL")
     assert await ticks_of(redis) == ["one", "two", "three"]
     assert await redis.hget(MAP, "one") == b"1"
     assert (await verify_log(Log(redis))).fault is None
@@ -63,10 +59,8 @@ async def test_a_tick_raised_twice_is_no_cause_for_a_repair(redis: Redis, redis_
     await hold(redis, "AAPL")
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
         for _ in range(2):
-            await raise_tick(redis, "one", "AAPL")
-            await running.until_settled("one")
-        await raise_tick(redis, "two", "AAPL")
-        await running.until_settled("two")
+            await running.decide(redis, "one", "AAPL")
+        await running.decide(redis, "two", "AAPL")
     assert await ticks_of(redis) == ["one", "two"]
     assert (await Log(redis).repairs(), running.troubles) == ({}, [])
 
@@ -79,12 +73,10 @@ async def test_a_settled_tick_that_the_map_has_no_more_is_not_decided_again(
 
     async def settle(tick: str) -> None:
         async with serving(redis, redis_url, tmp_path, ByRules()) as running:
-            await raise_tick(redis, tick, "AAPL")
-            await running.until_settled(tick)
+            await running.decide(redis, tick, "AAPL")
             if not restarts:
                 await raise_again(redis, tick)
-                await raise_tick(redis, f"after-{tick}", "AAPL")
-                await running.until_settled(f"after-{tick}")
+                await running.decide(redis, f"after-{tick}", "AAPL")
 
     await settle("one")
     if restarts:
@@ -110,8 +102,7 @@ async def test_a_tick_planted_while_the_model_is_asked_is_recorded(
     await hold(redis, "AAPL")
     completer, raised = ByRules(), ["first"]
     async with serving(redis, redis_url, tmp_path, completer) as running:
-        await raise_tick(redis, "first", "AAPL")
-        await running.until_settled("first")
+        await running.decide(redis, "first", "AAPL")
         for number, index in enumerate(WRONG):
             completer.gate.clear()
             busy, older, newer = (f"{name}-{number}" for name in ("busy", "older", "asked"))

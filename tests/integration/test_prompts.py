@@ -37,13 +37,9 @@ async def test_versions_are_listed_without_a_server(program: Program) -> None:
 async def test_versions_tell_where_they_were_used(program: Program) -> None:
     listed = (await program("prompts", "--json", *CORPUS)).lines
     assert [(one["prompt"], one["used"]) for one in listed] == [
-        ("perp/v1", 0),
-        ("position/v1", 18),
-        ("position/v2", 0),
-        ("position/v3", 0),
-        ("position/v4", 0),
+        ("perp/v1", 0), ("position/v1", 18), ("position/v2", 0), ("position/v3", 0), ("position/v4", 0),
         ("small/v1", 0),
-    ]
+    ]  # fmt: skip
 
 
 async def test_a_check_fails_for_a_template_that_does_not_render(program: Program) -> None:

@@ -25,7 +25,7 @@ from llmctx.trail.proof.anchor import Anchor, anchor_directory
 from llmctx.trail.proof.key import load_key
 from llmctx.trail.proof.notary_service import cover_now
 from tests.conftest import ROOT, present
-from tests.integration.conftest import ByRules, Prepare, hold, raise_tick, serving, signed_fields
+from tests.integration.conftest import ByRules, Prepare, hold, serving, signed_fields
 from tests.integration.program import Ended, Program
 from tests.integration.test_cli import LOG
 
@@ -50,8 +50,7 @@ async def make_trail(redis: Redis, url: str, made: Program) -> Program:
     await hold(redis, "AAPL", "MSFT")
     async with serving(redis, url, made.folder / "var", ByRules()) as running:
         for n, symbol in enumerate(("AAPL", "MSFT", "NONE", "AAPL", "MSFT"), start=1):
-            await raise_tick(redis, f"t{n}", symbol)
-            await running.until_settled(f"t{n}")
+            await running.decide(redis, f"t{n}", symbol)
     await sign(redis, made.folder / "var")
     return made
 
@@ -123,8 +122,7 @@ async def test_what_is_recorded_since_is_covered_before_it_is_exported(proven: P
     await hold(valkey, "AAPL")
     redis_url = proven.environment["LLMCTX_REDIS_URL"]
     async with serving(valkey, redis_url, proven.folder / "var", ByRules()) as running:
-        await raise_tick(valkey, "t6", "AAPL")
-        await running.until_settled("t6")
+        await running.decide(valkey, "t6", "AAPL")
     await valkey.set("audit:{0}:durable", SIZE + 1)
     exported = await proven("export", "export", "--json")
     assert exported.document == {"partition": 0, "size": SIZE + 1, "lost": 0, "uncovered": 0, "unreadable": []}
@@ -168,8 +166,7 @@ async def test_a_trail_that_was_never_signed_cannot_be_exported(dumb: Program, v
 async def make_unsigned(redis: Redis, made: Program) -> None:
     await hold(redis, "AAPL")
     async with serving(redis, made.environment["LLMCTX_REDIS_URL"], made.folder / "var", ByRules()) as running:
-        await raise_tick(redis, "t1", "AAPL")
-        await running.until_settled("t1")
+        await running.decide(redis, "t1", "AAPL")
 
 
 @pytest.fixture

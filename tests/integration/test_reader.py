@@ -97,6 +97,35 @@ async def test_a_value_over_the_cap_is_not_transferred(redis: Redis) -> None:
     assert snapshot.sections["price"].unread == "has 101 bytes, more than the cap of 100"
 
 
+async def test_a_value_over_the_cap_is_not_even_read_in_the_server(redis: Redis) -> None:
+    await hold(redis, "AAPL")
+    await snapshot_of(redis)
+    reads = []
+    for text in ("{}", "x" * 300_000):
+        await redis.set("context:market", text)
+        await redis.config_resetstat()
+        await snapshot_of(redis)
+        reads.append((await redis.info("commandstats"))["cmdstat_get"]["calls"])
+    assert reads[1] == reads[0] - 1
+
+
+async def test_all_values_together_have_a_cap_too(redis: Redis) -> None:
+    others = [f"S{number}" for number in range(30)]
+    await hold(redis, "AAPL", *others)
+    for other in others:
+        document = json.loads(await redis.get(f"positions:active:{other}") or b"") | {"x": "x" * 200_000}
+        await redis.set(f"positions:active:{other}", json.dumps(document))
+    snapshot = await snapshot_of(redis, ReadRules(portfolio=("AAPL", *others)))
+    positions = json.loads(snapshot.sections["portfolio"].raw or b"")["positions"]
+    unread = [said["unread"] for said in positions.values() if isinstance(said, dict)]
+    assert (len(unread), len(positions)) == (10, 31)
+    assert "with those read before it more than the cap of 4194304" in unread[0]
+    assert len(snapshot.evidence()) < 5_000_000
+    package = build_package(snapshot)
+    assert package.refusal is None
+    assert package.sections["portfolio"].status is Status.FRESH
+
+
 async def test_a_value_at_the_cap_is_read(redis: Redis) -> None:
     await redis.set("stocks:price:AAPL", b"x" * 100)
     snapshot = await snapshot_of(redis, ReadRules(max_value_bytes=100))

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import signal
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +29,7 @@ from llmctx.trail.log.log import Log
 from llmctx.trail.proof.key import load_or_make_key
 from llmctx.trail.proof.notary_service import cover_now
 from tests.conftest import free_port, present
-from tests.integration.conftest import ByRules, Prepared, hold, raise_tick, serving
+from tests.integration.conftest import ByRules, Prepare, hold, raise_tick, serving
 from tests.integration.program import Program, until
 from tests.unit.makers import stored
 
@@ -46,41 +45,25 @@ async def everything(redis: Redis) -> dict[bytes, tuple[Any, Any]]:
     return found | {b"(functions)": (await redis.function_list(), None)}
 
 
-async def record(redis: Redis, url: str, state_dir: Path, *symbols: str) -> None:
-    await hold(redis, *symbols)
-    ids = [f"t{number}" for number in range(len(symbols))]
-    async with serving(redis, url, state_dir, ByRules()) as running:
-        for tick_id, symbol in zip(ids, symbols, strict=True):
+async def record(redis: Redis, url: str, made: Program) -> None:
+    await hold(redis, *SYMBOLS)
+    ids = [f"t{number}" for number in range(len(SYMBOLS))]
+    async with serving(redis, url, made.folder / "var", ByRules()) as running:
+        for tick_id, symbol in zip(ids, SYMBOLS, strict=True):
             await raise_tick(redis, tick_id, symbol)
         await running.until_settled(*ids)
 
 
 @pytest.fixture
-async def recorded(
-    on_each: Program,
-    redis: Redis,
-    redis_url: str,
-    prepared: Prepared,
-    short_pauses: None,  # noqa: ARG001
-) -> Program:
+async def recorded(redis: Redis, redis_url: str, standin: Standin, prepare: Prepare) -> Program:
     """Three decisions on each server in turn."""
-    make = partial(record, redis, redis_url, on_each.folder / "var", *SYMBOLS)
-    await prepared.once(redis_url, redis, on_each.folder, make)
-    return on_each
+    return await prepare(redis, redis_url, record, standin.base_url)
 
 
 @pytest.fixture
-async def trail(
-    program: Program,
-    valkey: Redis,
-    valkey_url: str,
-    prepared: Prepared,
-    short_pauses: None,  # noqa: ARG001
-) -> Program:
+async def trail(valkey: Redis, valkey_url: str, standin: Standin, prepare: Prepare) -> Program:
     """Three decisions on the embedded Valkey."""
-    make = partial(record, valkey, valkey_url, program.folder / "var", *SYMBOLS)
-    await prepared.once(valkey_url, valkey, program.folder, make)
-    return program
+    return await prepare(valkey, valkey_url, record, standin.base_url)
 
 
 def other_prompts(folder: Path) -> Path:

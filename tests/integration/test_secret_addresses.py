@@ -16,18 +16,10 @@ ENCODED = "hunterTwo%2F%40x"
 NEEDLE = "hunterTwo"
 WORKING = ["redis://:{}@{}/0", "redis://default:{}@{}/0", "redis://{1}/0?password={0}"]
 REFUSED = [
-    "redis://:hunterTwo/x@{}/0",
-    "redis://svc:hunterTwo/x@{}/0",
-    "redis://:hunterTwo@x@{}/0",
-    "redis://svc:hunterTwo?x@{}/0",
-    "redis://svc:hunterTwo",
-    "redis://:hunterTwo@",
-    "redis://{}/hunterTwo",
-    "redis://{}/0?hunterTwo=1",
-    "embedded:redis://:hunterTwo@{}/0",
-    "embedded://:hunterTwo@{}/0",
-    "hunterTwo",
-]
+    "redis://:hunterTwo/x@{}/0", "redis://svc:hunterTwo/x@{}/0", "redis://:hunterTwo@x@{}/0",
+    "redis://svc:hunterTwo?x@{}/0", "redis://svc:hunterTwo", "redis://:hunterTwo@", "redis://{}/hunterTwo",
+    "redis://{}/0?hunterTwo=1", "embedded:redis://:hunterTwo@{}/0", "embedded://:hunterTwo@{}/0", "hunterTwo",
+]  # fmt: skip
 COMMANDS = ["status", "keys", "context AAPL", "decisions", "verify", "show 1", "outcome", "key", "decide AAPL"]
 
 

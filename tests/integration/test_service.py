@@ -143,11 +143,9 @@ async def test_a_tick_raised_again_after_it_was_settled_is_not_decided_again(
     await hold(redis, "AAPL")
     completer = ByRules()
     async with serving(redis, redis_url, tmp_path, completer) as running:
+        await running.decide(redis, "same", "AAPL")
         await raise_tick(redis, "same", "AAPL")
-        await running.until_settled("same")
-        await raise_tick(redis, "same", "AAPL")
-        await raise_tick(redis, "other", "AAPL")
-        await running.until_settled("other")
+        await running.decide(redis, "other", "AAPL")
     assert completer.asked.total() == 2
     await check_oracle(redis, ["same", "other"])
 
@@ -381,15 +379,13 @@ async def test_a_second_service_waits_for_the_lease(redis: Redis, redis_url: str
         await until(lambda: read_holder(redis, 0))
         async with serving(redis, redis_url, tmp_path, first) as late:
             await late.until_trouble("waiting for it")
-            await raise_tick(redis, "t1", "AAPL")
-            await waiting.until_settled("t1")
+            await waiting.decide(redis, "t1", "AAPL")
             waiting.stop.set()
             await raise_tick(redis, "t2", "AAPL")
             await raise_tick(redis, "t3", "AAPL")
             await until(lambda: {"t2", "t3"} <= {*waiting.settled(), *late.settled()})
             await until(lambda: read_holder(redis, 0))
-            await raise_tick(redis, "t4", "AAPL")
-            await late.until_settled("t4")
+            await late.decide(redis, "t4", "AAPL")
     assert first.asked.total() > 0
     await check_oracle(redis, ["t1", "t2", "t3", "t4"])
 
@@ -422,8 +418,7 @@ async def test_the_next_package_carries_the_last_decision_as_its_thesis(
     await hold(redis, "AAPL")
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
         for tick in ("t1", "t2"):
-            await raise_tick(redis, tick, "AAPL")
-            await running.until_settled(tick)
+            await running.decide(redis, tick, "AAPL")
     sections = [leaf["snapshot"]["sections"]["thesis"] for leaf in await leaves(redis) if "snapshot" in leaf]  # type: ignore[index]
     assert [section["status"] for section in sections] == ["missing", "fresh"]
 
@@ -443,8 +438,7 @@ async def test_a_second_run_makes_no_second_notice(redis: Redis, redis_url: str,
     await hold(redis, "AAPL")
     for n in range(2):
         async with serving(redis, redis_url, tmp_path, ByRules()) as running:
-            await raise_tick(redis, f"t{n}", "AAPL")
-            await running.until_settled(f"t{n}")
+            await running.decide(redis, f"t{n}", "AAPL")
     kinds = [leaf["kind"] for leaf in await leaves(redis)]
     assert kinds == [
         "notice",
@@ -470,11 +464,9 @@ async def test_lost_blobs_do_not_stop_the_service(redis: Redis, redis_url: str, 
     await hold(redis, "AAPL")
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
         for tick in ("t1", "t2"):
-            await raise_tick(redis, tick, "AAPL")
-            await running.until_settled(tick)
+            await running.decide(redis, tick, "AAPL")
             await redis.delete(*[name async for name in redis.scan_iter("audit:{0}:blob:*")])
-        await raise_tick(redis, "t3", "AAPL")
-        await running.until_settled("t3")
+        await running.decide(redis, "t3", "AAPL")
     await check_oracle(redis, ["t1", "t2", "t3"])
 
 
@@ -496,8 +488,7 @@ async def test_a_tick_that_another_reader_took_and_left_is_settled(
 ) -> None:
     await hold(redis, "AAPL")
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
-        await raise_tick(redis, "first", "AAPL")
-        await running.until_settled("first")
+        await running.decide(redis, "first", "AAPL")
         async with redis.pipeline(transaction=True) as both:  # an owner that has lost its lease reads once more
             both.xadd(keys.ticks(0), {"id": "taken", "symbol": "AAPL", "cause": "test"})
             both.xreadgroup(keys.DECIDERS, "owner", {keys.ticks(0): ">"})
@@ -517,8 +508,7 @@ async def test_a_tick_that_the_group_has_passed_over_is_settled(
     await redis.xgroup_setid(keys.ticks(0), keys.DECIDERS, "$")
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
         await running.until_settled("passed over", *others)
-        await raise_tick(redis, "next", "AAPL")
-        await running.until_settled("next")
+        await running.decide(redis, "next", "AAPL")
     await check_oracle(redis, ["passed over", "next", *others])
 
 
@@ -527,11 +517,9 @@ async def test_ticks_that_somebody_else_moves_the_group_past_or_reads_in_its_nam
 ) -> None:
     await hold(redis, "AAPL", "MSFT")
     async with serving(redis, redis_url, tmp_path, ByRules()) as running:
-        await raise_tick(redis, "first", "AAPL")
-        await running.until_settled("first")
+        await running.decide(redis, "first", "AAPL")
         await redis.xgroup_setid(keys.ticks(0), keys.DECIDERS, "18446744073709551615-1")
-        await raise_tick(redis, "passed over", "AAPL")
-        await running.until_settled("passed over")
+        await running.decide(redis, "passed over", "AAPL")
         async with redis.pipeline(transaction=True) as theft:
             theft.xadd(keys.ticks(0), {"id": "stolen", "symbol": "MSFT"})
             theft.xreadgroup(keys.DECIDERS, "thief", {keys.ticks(0): ">"})

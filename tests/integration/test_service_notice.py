@@ -15,7 +15,7 @@ from llmctx.worker import service_notice
 from llmctx.worker.home import TrailHome
 from llmctx.worker.owner import Owner
 from llmctx.worker.service_notice import Service, fingerprint, note_prompts, note_start, note_stop
-from tests.integration.conftest import ByRules, hold, leaves, person, raise_tick, serving
+from tests.integration.conftest import ByRules, hold, leaves, person, serving
 
 FIRST = Service("ab" * 32, ("position/v3",), people={"person-1": ("approver", "owner")})
 
@@ -89,8 +89,7 @@ async def test_another_prompt_is_noted_once_and_counts_at_the_next_start(
 async def test_each_record_refers_to_who_answers_for_it(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
     await hold(valkey, "AAPL")
     async with serving(valkey, valkey_url, tmp_path, ByRules(), people={"R. Meier": ("approver", "owner")}) as running:
-        await raise_tick(valkey, "first", "AAPL")
-        await running.until_settled("first")
+        await running.decide(valkey, "first", "AAPL")
     decided = next(leaf for leaf in await leaves(valkey) if leaf.get("tick") == "first")
     known = FIRST._replace(people={await person(valkey, "R. Meier"): ("approver", "owner")})
     assert decided["people_sha256"] == known.fields["people_sha256"]

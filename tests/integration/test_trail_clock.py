@@ -78,12 +78,9 @@ async def test_the_first_decision_fixes_the_clock_in_a_notice(trail: Trail) -> N
 async def test_recorded_data_that_a_live_trail_meets_later_is_not_made_fresh(trail: Trail) -> None:
     await trail.decide(LIVE, BARS, LIVE)
     assert await trail.shown() == [
-        NEW,
-        "decision server - stale",
-        "notice server",
-        "decision server server invalid",
+        NEW, "decision server - stale", "notice server", "decision server server invalid",
         "decision server server stale",
-    ]
+    ]  # fmt: skip
     record: Any = (await leaves(trail.redis))[3]
     assert record["snapshot"]["sections"]["price"]["status"] == "stale"
     assert (await verify_log(Log(trail.redis))).fault is None
@@ -91,20 +88,12 @@ async def test_recorded_data_that_a_live_trail_meets_later_is_not_made_fresh(tra
 
 async def test_live_data_on_a_trail_of_recorded_data_has_an_invalid_system_state(trail: Trail) -> None:
     await trail.decide(BARS, LIVE, None)
-    assert (await trail.shown())[2:] == [
-        "notice bars",
-        "decision server bars invalid",
-        "decision server bars missing",
-    ]
+    assert (await trail.shown())[2:] == ["notice bars", "decision server bars invalid", "decision server bars missing"]
 
 
 async def test_a_system_state_that_is_missing_does_not_leave_the_clock_open(trail: Trail) -> None:
     await trail.decide(None, BARS)
-    assert (await trail.shown())[1:] == [
-        "decision server - missing",
-        "notice server",
-        "decision server server invalid",
-    ]
+    assert (await trail.shown())[1:] == ["decision server - missing", "notice server", "decision server server invalid"]
 
 
 async def test_a_tick_that_does_not_show_the_clock_does_not_fix_it(trail: Trail) -> None:
@@ -149,11 +138,8 @@ async def test_a_restart_finds_the_clock_in_the_trail_whatever_redis_says_beside
     await trail.decide(BARS, LIVE)
     await trail.decide(BARS)
     assert (await trail.shown())[2:] == [
-        "notice bars",
-        "decision bars bars fresh",
-        "decision server bars invalid",
-        "decision bars bars fresh",
-    ]
+        "notice bars", "decision bars bars fresh", "decision server bars invalid", "decision bars bars fresh",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("state", [BARS, LIVE])

@@ -19,7 +19,7 @@ from llmctx.schema import keys
 from llmctx.trail.log.log import Log
 from llmctx.worker import unconfirmed
 from tests.conftest import ROOT
-from tests.integration.conftest import ByRules, Running, leaves, person, raise_tick, serving
+from tests.integration.conftest import ByRules, Running, leaves, person, serving
 from tests.integration.program import Program, until
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
@@ -75,8 +75,7 @@ async def service(redis: Redis, url: str, folder: Path) -> AsyncIterator[Running
 
 async def settle(redis: Redis, running: Running, tick: str) -> dict[str, Any]:
     """The record of a tick that is raised now."""
-    await raise_tick(redis, tick, SYMBOL)
-    await running.until_settled(tick)
+    await running.decide(redis, tick, SYMBOL)
     return next(entry.record for entry in running.entries if entry.record.get("tick") == tick)
 
 

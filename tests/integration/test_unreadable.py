@@ -22,7 +22,7 @@ from llmctx.trail.log.lease import lease_key
 from llmctx.trail.log.log import Log
 from llmctx.trail.log.packing import Pieces, compress, lay_out, pack
 from llmctx.trail.proof.merkle import leaf_hash
-from tests.integration.conftest import ByRules, Prepared, hold, raise_tick, serving, signed_fields
+from tests.integration.conftest import ByRules, Prepared, hold, serving, signed_fields
 from tests.integration.program import Program
 from tests.integration.test_cli import LOG
 from tests.integration.test_prove import anchor_of, audit, make_trail, sign
@@ -167,8 +167,7 @@ async def test_the_service_goes_on_and_says_which_records_cannot_be_read(mixed: 
     url, state_dir = mixed.program.environment["LLMCTX_REDIS_URL"], mixed.program.folder / "var"
     for turn in (1, 2):  # the second finds them in log, spool and anchor
         async with serving(redis, url, state_dir, ByRules()) as running:
-            await raise_tick(redis, f"after-{turn}", "AAPL")
-            await running.until_settled(f"after-{turn}")
+            await running.decide(redis, f"after-{turn}", "AAPL")
         for index, why in mixed.why.items():
             assert any(f"Record {index} " in trouble and why in trouble for trouble in running.troubles), (index, why)
         await sign(redis, state_dir)

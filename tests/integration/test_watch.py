@@ -24,7 +24,6 @@ from tests.integration.conftest import (
     held_lease,
     leaves,
     live,
-    raise_tick,
     serving,
 )
 from tests.integration.program import until
@@ -135,8 +134,7 @@ async def test_two_watchers_raise_one_tick(told: Redis, redis_url: str, tmp_path
         await put(told, "AAPL", 100.0)
         await running.until_settled(*[entry.record["tick"] for entry in running.entries if "tick" in entry.record])
         await until(lambda: len(running.entries) == 1)
-        await raise_tick(told, "last", "AAPL")
-        await running.until_settled("last")
+        await running.decide(told, "last", "AAPL")
         second.cancel()
         await asyncio.gather(second, return_exceptions=True)
     assert len(await decided(told)) == 2

@@ -1,4 +1,4 @@
-"""Values that the tests of the upper rooms begin with: made by the real steps, from one small market."""
+"""Values that the tests of the upper rooms start from: made by the real steps, from one small market."""
 
 import json
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def stored(leaf: bytes, pieces: Mapping[str, bytes]) -> dict[bytes, bytes]:
 
 
 def is_canonical(raw: bytes) -> bool:
-    """Whether these bytes are the only form of what they say."""
+    """Whether these bytes are the canonical form of their content."""
     try:
         return canonical.is_form_of(canonical.loads(raw), raw)
     except ValueError:
@@ -115,7 +115,7 @@ def template() -> Template:
 
 
 def template_of(user: str, *, parameters: str = "{}", ref: str = "probe/v1") -> Template:
-    """A template of one's own with this user part."""
+    """A custom template with this user part."""
     name, _, version = ref.partition("/v")
     source = (
         f"---\nname: {name}\nversion: {version}\ndescription: A probe.\nparameters: {parameters}\noutput: decision\n"
@@ -196,7 +196,7 @@ def completion(raw: bytes | None = None) -> Completion:
 
 
 class Scripted:
-    """A completer that answers with what it was given, whatever it is asked."""
+    """A completer that returns the given answer, whatever it is asked."""
 
     def __init__(self, *completions: Completion) -> None:
         self._completions = list(completions)

@@ -99,28 +99,11 @@ def test_a_duplicate_name_is_refused_and_named(raw: bytes) -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b"NaN",
-        b"[Infinity]",
-        b'{"a":-Infinity}',
-        b'"\xff"',
-        b'"\xed\xa0\x80"',
-        b'"\\ud800"',
-        b'"\\udc00"',
-        b'{"\\ud800":1}',
-        b"\xef\xbb\xbf1",
-        b"1 2",
-        b"{} x",
-        b"null\x00",
-        b"",
-        b" ",
-        b"[1,]",
-        b"01",
-        b"+1",
-        b"'a'",
-        b'"\x00"',
-        b'{"a":1',
+        b"NaN", b"[Infinity]", b'{"a":-Infinity}', b'"\xff"', b'"\xed\xa0\x80"', b'"\\ud800"', b'"\\udc00"',
+        b'{"\\ud800":1}', b"\xef\xbb\xbf1", b"1 2", b"{} x", b"null\x00", b"", b" ", b"[1,]", b"01", b"+1", b"'a'",
+        b'"\x00"', b'{"a":1',
     ],
-)
+)  # fmt: skip
 def test_what_is_no_json_is_refused(raw: bytes) -> None:
     with pytest.raises(ValueError, match="at line 1"):
         canonical.loads(raw)
@@ -170,24 +153,11 @@ def test_a_number_beyond_what_can_be_held_is_refused(raw: bytes) -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b' {"a":1}',
-        b'{"a":1}\n',
-        b'{"a": 1}',
-        b'{"b":1,"a":2}',
-        b'{"a":1,"a":1}',
-        b'{"a":1.0}',
-        b'{"a":1e3}',
-        b'{"a":-0}',
-        b'{"a":"\\u0041"}',
-        b'{"a":"\\/"}',
-        b'{"a":"\\u00e9"}',
-        b'{"a":"\\u001F"}',
-        b'{"a":"\\u0008"}',
-        b'{"\xc3\xbc":1}',
-        b'{"a":9007199254740992}',
-        b"{",
+        b' {"a":1}', b'{"a":1}\n', b'{"a": 1}', b'{"b":1,"a":2}', b'{"a":1,"a":1}', b'{"a":1.0}', b'{"a":1e3}',
+        b'{"a":-0}', b'{"a":"\\u0041"}', b'{"a":"\\/"}', b'{"a":"\\u00e9"}', b'{"a":"\\u001F"}', b'{"a":"\\u0008"}',
+        b'{"\xc3\xbc":1}', b'{"a":9007199254740992}', b"{",
     ],
-)
+)  # fmt: skip
 def test_another_form_of_the_same_is_not_canonical(raw: bytes) -> None:
     assert not is_canonical(raw)
 
@@ -236,14 +206,9 @@ def test_sha256_is_over_the_exact_bytes_in_lower_case_hex(raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("269.0", "269"),
-        ("1.50", "1.5"),
-        ("100", "100"),
-        ("0.10", "0.1"),
-        ("1e5", "1e5"),
-        ("half.", "half."),
+        ("269.0", "269"), ("1.50", "1.5"), ("100", "100"), ("0.10", "0.1"), ("1e5", "1e5"), ("half.", "half."),
         ("a.b0", "a.b0"),
     ],
-)
+)  # fmt: skip
 def test_an_amount_is_shown_without_trailing_zeros(text: str, shown: str) -> None:
     assert canonical.trimmed(text) == shown

@@ -24,19 +24,10 @@ def everyone() -> list[type[LlmctxError]]:
 
 FAMILY = everyone()
 COMPOSED = {
-    errors.AlertError,
-    errors.ClockError,
-    errors.JudgingError,
-    errors.OutputSizeError,
-    errors.TickMapError,
-    errors.ForkError,
-    errors.CheckpointError,
-    errors.NewerFormatError,
-    errors.RecordFormError,
-    errors.RecordSizeError,
-    errors.NotJoinedError,
-    errors.UnsettledError,
-}
+    errors.AlertError, errors.ClockError, errors.JudgingError, errors.OutputSizeError, errors.TickMapError,
+    errors.ForkError, errors.CheckpointError, errors.NewerFormatError, errors.RecordFormError, errors.RecordSizeError,
+    errors.NotJoinedError, errors.UnsettledError,
+}  # fmt: skip
 """Errors that compose their message from its parts."""
 PLAIN = [error for error in FAMILY if error not in COMPOSED]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from llmctx.cli.look.described_settings import Described, described
+from llmctx.cli.look.schema import Described, described
 from llmctx.cli.shared.secrets import secrets_of
 from llmctx.errors import LlmctxError
 from llmctx.llm.endpoint_settings import LLMSettings

@@ -117,7 +117,7 @@ def replay(
             raise ReplayError("A rebuild asks no model.", "Choose a mode that does: --mode again, --prompt or --model.")
         raise typer.Exit(asyncio.run(rebuild(settings, options)))
     if options.mode == "mandate":
-        from llmctx.cli.iterate.replay_judge import judge
+        from llmctx.cli.iterate.replay_ask import judge
 
         if repeat > 1 or batch or answers:
             raise ReplayError("Another mandate alone asks no model.", "Add --prompt or --model to ask one.")

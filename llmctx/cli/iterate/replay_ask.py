@@ -21,6 +21,7 @@ from llmctx.prompt.template import load_template
 from llmctx.replay.batch import BatchAnswers, batch_line
 from llmctx.replay.budget import Budget
 from llmctx.replay.corpus import Recorded
+from llmctx.replay.mandate_check import judge_again
 from llmctx.replay.memories import memories
 from llmctx.replay.plan import Plan, ReplayRequest, build_request
 from llmctx.replay.recordings import Recordings
@@ -48,7 +49,7 @@ async def ask_again(settings: Settings, options: ReplayOptions) -> int:
             plan = plan._replace(memories=memories(every, recordings.blobs, options.memory))
         if not entries:
             raise no_match(options.text, recordings, options.where)
-        altered = altered_among(entries, recordings)
+        altered = _altered_among(entries, recordings)
         if options.batch is not None:
             _write_batch(options.batch, entries, plan, recordings, options)
         else:
@@ -56,12 +57,34 @@ async def ask_again(settings: Settings, options: ReplayOptions) -> int:
     return 1 if altered else 0
 
 
-def altered_among(entries: list[Recorded], recordings: Recordings) -> list[int]:
+def _altered_among(entries: list[Recorded], recordings: Recordings) -> list[int]:
     """The indices of records with altered evidence: an answer about them proves nothing."""
     altered = check_records(entries, recordings.blobs).altered
     for entry, difference in altered:
         messages.warning(f"record {entry.index} was altered, by its {difference.by}: {difference.what}")
     return [entry.index for entry, _ in altered]
+
+
+async def judge(settings: Settings, options: ReplayOptions) -> int:
+    """Judge recorded answers by another mandate and ask nobody; else as `ask_again`."""
+    plan = Plan(mandate=options.mandate)
+    async with recordings_of(settings, options.where) as recordings:
+        entries = [entry async for entry in recordings.select(options.selection)]
+    if not entries or options.mandate is None:
+        raise no_match(options.text, recordings, options.where)
+    altered = _altered_among(entries, recordings)
+    question = _question_of(settings, options, plan, recordings) | {"endpoint": None}
+    path = options.out or _default_path(settings.state_dir, options.mode, question)
+    with ResultsFile(path, question, fresh=options.fresh, inputs=options.inputs) as file:
+        known = {result.place for result in file.before}
+        found = [judged.result for judged in judge_again(entries, recordings.blobs, options.mandate)]
+        for result in found:
+            if result.place not in known:
+                file.add(result)
+    if not options.as_json:
+        _print_question(options, plan, recordings, path, len(entries))
+    print_summary(options, path, Answers(found, ReplaySummary(0, 0, 0, stopped=False), Budget(None, None), altered))
+    return 1 if altered else 0
 
 
 async def _ask(
@@ -75,11 +98,11 @@ async def _ask(
     budget = Budget(options.budget_tokens, options.budget_cost, prices=settings.prices, batch=bool(options.answers))
     # The answerer comes first: if nobody can be asked, no results file is created.
     async with _answerer(settings, options) as answerer:
-        question = question_of(settings, options, plan, recordings)
-        path = options.out or default_path(settings.state_dir, options.mode, question)
+        question = _question_of(settings, options, plan, recordings)
+        path = options.out or _default_path(settings.state_dir, options.mode, question)
         with ResultsFile(path, question, fresh=options.fresh, inputs=options.inputs) as file:
             if not options.as_json:
-                print_question(options, plan, recordings, path, len(entries))
+                _print_question(options, plan, recordings, path, len(entries))
             results = list(file.before)
             with progress("asking", len(entries) * plan.repeat - len(results), quiet=options.as_json) as advance:
 
@@ -121,7 +144,7 @@ def _no_answers(summary: ReplaySummary) -> ReplayError:
     )
 
 
-def print_question(options: ReplayOptions, plan: Plan, recordings: Recordings, path: Path, records: int) -> None:
+def _print_question(options: ReplayOptions, plan: Plan, recordings: Recordings, path: Path, records: int) -> None:
     """Print what is asked of whom, and where the answers go."""
     prompt = "the same messages" if plan.template is None else plan.template.ref
     text = "nobody is asked" if plan.mode == "mandate" else f"{prompt}, {options.model or 'the same model'}"
@@ -136,7 +159,7 @@ def print_question(options: ReplayOptions, plan: Plan, recordings: Recordings, p
     out.print(f"[bold]results[/]    {escape(str(path))}")
 
 
-def question_of(settings: Settings, options: ReplayOptions, plan: Plan, recordings: Recordings) -> dict[str, Any]:
+def _question_of(settings: Settings, options: ReplayOptions, plan: Plan, recordings: Recordings) -> dict[str, Any]:
     """The head of the results file: another question needs another file."""
     return {
         "mode": options.mode,
@@ -154,7 +177,7 @@ def question_of(settings: Settings, options: ReplayOptions, plan: Plan, recordin
     }
 
 
-def default_path(state_dir: Path, mode: str, question: dict[str, Any]) -> Path:
+def _default_path(state_dir: Path, mode: str, question: dict[str, Any]) -> Path:
     """Where results go unless a file is named: a file under `replays/`, named after the digest of the question."""
     digest = canonical.sha256(canonical.dumps(question))[:10]
     return state_dir / "replays" / f"{mode.replace(' ', '-')}-{digest}.jsonl"

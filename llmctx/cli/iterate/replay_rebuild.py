@@ -81,7 +81,7 @@ def _print(rebuilt: RebuildSummary, name: str, options: ReplayOptions) -> None:
     out.print(f"[bold]source[/]     {escape(name)}; selection {escape(options.text)}")
     out.print(
         f"[bold]rebuilt[/]    {rebuilt.records} records: {rebuilt.prompts} prompts the same byte for byte, "
-        f"{rebuilt.decisions} answers with the same decision and verdict"
+        f"{rebuilt.decisions} answers with the same decision, grounding and verdict"
     )
     out.print(
         f"[bold]speed[/]      {rebuilt.per_s:,.0f} records/s including reading and digests; rebuilding alone "

@@ -81,16 +81,16 @@ def _check(kind: str | None, action: str | None, guard: str | None) -> None:
 
 
 class _Wanted(NamedTuple):
-    """What is printed."""
+    """What to print."""
 
     records: Filter
     """Which records."""
     limit: int | None
     """At most this many, the newest."""
     at_ms: int | None
-    """Only what was in force at this time."""
+    """Only records in force at this time."""
     follow: bool
-    """Whether to go on with new ones."""
+    """Whether to follow new ones."""
     as_json: bool
     """Whether to print JSON."""
 

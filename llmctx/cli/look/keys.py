@@ -1,4 +1,4 @@
-"""`llmctx keys`: the live keys that are there."""
+"""`llmctx keys`: the existing live keys."""
 
 import asyncio
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""`llmctx mandate`: the limits in force, and what others would have done."""
+"""`llmctx mandate`: the limits in force, and what other limits would have done."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Any

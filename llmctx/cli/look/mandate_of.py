@@ -16,7 +16,7 @@ _COLOURS = {"within": "green", "clamp": "yellow", "block": "red"}
 
 
 async def show_limits_at(settings: Settings, where: str | None, text: str, *, as_json: bool) -> None:
-    """Print the limits at a record; of an effect, those at the decision that it is about.
+    """Print the limits at a record; for an effect, those at its decision.
 
     Raises AddressError if there is no such record, ReplayError if its evidence cannot be used.
     """
@@ -51,7 +51,7 @@ async def _decided(source: Source, text: str) -> Entry:
 
 
 def _print_undecided(entry: Entry, place: str, *, as_json: bool) -> None:
-    """Print that no decision asked for what a record tells of."""
+    """Print that no decision asked for the event in a record."""
     reason = entry.record["verdict"]["reason"]
     if as_json:
         print_json({"address": place, "kind": entry.record["kind"], "reason": reason, "asked": "none"})

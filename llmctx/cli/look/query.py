@@ -91,7 +91,7 @@ def _list(*, as_json: bool) -> None:
 
 
 def _print(found: "Rows") -> None:
-    """Print columns side by side, none of them cut: what is cut cannot be copied."""
+    """Print columns side by side without cutting any, so that values can be copied."""
     rows = [["" if value is None else _text(value) for value in row] for row in found.rows]
     widths = [max(map(len, column)) for column in zip(found.columns, *rows, strict=True)]
     for row in (found.columns, *rows):

@@ -3,7 +3,8 @@
 import json
 import re
 import shlex
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -12,6 +13,8 @@ from llmctx.cli.shared.options import AsJson
 from llmctx.cli.shared.output import escape, out, plain_table, print_json
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from llmctx.schema.keys import Family
 
 _EXAMPLE_SYMBOL = "AAPL"
@@ -68,7 +71,7 @@ def _print_family(family: "Family", key: str, as_json: bool) -> None:
 
 
 def _example(family: "Family", key: str) -> tuple[str, Any]:
-    """A key of the family and a value for it, of the present time, so that it is fresh once it is set."""
+    """A key of the family and a current value for it, so that it is fresh once it is set."""
     from llmctx.schema.keys import EXAMPLES
 
     parts = family.parts_of(key) or {}
@@ -92,8 +95,6 @@ def _print_families() -> None:
 
 
 def _print_settings(as_json: bool) -> None:
-    from llmctx.cli.look.described_settings import described
-
     if not as_json:
         out.print("Each as an environment variable; in llmctx.toml LLMCTX_LLM__MODEL is model in the table llm.\n")
     for each in described():
@@ -102,3 +103,28 @@ def _print_settings(as_json: bool) -> None:
         else:
             default = f"  ({each.default})" if each.default else ""
             out.print(f"[bold]{each.variable}[/]{escape(default)}\n    {escape(each.says)}", highlight=False)
+
+
+class Described(NamedTuple):
+    """A setting as its users see it."""
+
+    variable: str
+    """Its environment variable; a table ends in __..."""
+    default: str
+    """Its default; "" for none."""
+    says: str
+    """Its description."""
+
+
+def described() -> Iterator[Described]:
+    """Every setting; a table that occurs in several places is described at the first."""
+    from llmctx.settings import all_variables
+
+    places: dict[type[BaseModel], str] = {}
+    for each in all_variables():
+        prefix = each.name.removesuffix(each.field.upper())
+        if places.setdefault(each.model, prefix) != prefix:
+            continue
+        again = next((places[model] for model in each.tables if model in places), None)
+        says = each.says if again is None else f"{each.says} Its fields are those of {again}..."
+        yield Described(each.name + "__..." * bool(each.tables), each.default, says)

@@ -77,8 +77,8 @@ def show(
 
 
 async def _read(settings: Settings, where: str | None, text: str) -> tuple[Entry, str, Blobs, str, list[Entry]]:
-    """The record at an address, its address as all commands print it, its blobs, which checkpoint covers it, and what
-    others said of it.
+    """The record at an address, its printed address, its blobs, the checkpoint that covers it, and what others said
+    about it.
     """
     if where is None:
         async with open_trail(settings) as (redis, instance):
@@ -148,7 +148,7 @@ def _print_entry(entry: Entry, place: str, blobs: Blobs) -> None:
 
 
 def _allowed(entry: Entry, place: str, blobs: Blobs) -> str | None:
-    """Under which limits a verdict was given, and who set them; None if the record is no verdict on a position."""
+    """The limits under which a verdict was given, and who set them; None if the record has no verdict on a position."""
     if "policy" not in entry.record["verdict"]:
         return None
     digest = entry.record.get("mandate", {}).get("sha256")
@@ -194,7 +194,7 @@ def _print_call(record: dict[str, Any]) -> None:
 
 
 def _tried(tried: dict[str, Any]) -> str:
-    """What became of an endpoint that did not answer: whom it asked, why it failed, and each attempt."""
+    """What happened at an endpoint that did not answer: its address, the failure, and each attempt."""
     asked = f" ({tried['model']} at {tried['url']})" if "url" in tried else ""
     said = f": {tried['detail']}" if "detail" in tried else ""
     attempts = _attempts(tried)
@@ -202,7 +202,7 @@ def _tried(tried: dict[str, Any]) -> str:
 
 
 def _attempts(call: dict[str, Any]) -> str:
-    """Each request of a call: its result, how long it took, and the provider's id of it."""
+    """Each request of a call: its result, its duration, and the provider's id for it."""
     described = []
     for attempt in call.get("attempts", []):
         request_id = f", request {attempt['request_id']}" if "request_id" in attempt else ""

@@ -5,12 +5,7 @@ from llmctx.cli.shared.options import Address, AsJson, RedisUrl, StateDir
 
 
 def annotate(
-    record: Address,
-    by: By,
-    why: Why,
-    redis_url: RedisUrl = None,
-    state_dir: StateDir = None,
-    as_json: AsJson = False,
+    record: Address, by: By, why: Why, redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJson = False
 ) -> None:
     """Write a remark on a record into the trail.
 

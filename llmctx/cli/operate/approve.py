@@ -5,12 +5,7 @@ from llmctx.cli.shared.options import Address, AsJson, RedisUrl, StateDir
 
 
 def approve(
-    record: Address,
-    by: By,
-    why: Why,
-    redis_url: RedisUrl = None,
-    state_dir: StateDir = None,
-    as_json: AsJson = False,
+    record: Address, by: By, why: Why, redis_url: RedisUrl = None, state_dir: StateDir = None, as_json: AsJson = False
 ) -> None:
     """Approve a decision that waits for it.
 

@@ -89,7 +89,7 @@ async def back_up(settings: Settings, to: str, daily: int | None, weekly: int | 
         instance = await require_instance(redis)
         if check_state_instance(settings.state_dir, instance) is None:
             messages.warning(
-                f"{settings.state_dir} is no state directory of this trail, so the server alone is backed up"
+                f"{settings.state_dir} is not a state directory of this trail, so only the server is backed up"
             )
         server = await check(redis, url)
         with store.draft() as directory:

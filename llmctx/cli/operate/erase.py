@@ -22,7 +22,7 @@ def erase(
     state_dir: StateDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Erase archived evidence whose time is over.
+    """Erase archived evidence whose retention has ended.
 
     The table [retention] of llmctx.toml says after how many days which piece is erased: snapshot_d, messages_d,
     completion_d, foreign_d; 0 keeps it for ever. Each day's file in the archive (LLMCTX_ARCHIVE) is written anew

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from llmctx import clock
-from llmctx.cli.shared.options import TIME_FORMS, AsJson, RedisUrl, StateDir, parse_time
+from llmctx.cli.shared.options import TIME_FORMS, AsJson, RedisUrl, StateDir, parse_time, said_by
 from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import open_existing_home, settings_for
 from llmctx.errors import ArchiveError
-from llmctx.limits import MAX_BY_CHARS, MAX_WHY_CHARS
 from llmctx.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 def hold(
     by: Annotated[str | None, typer.Option(help="Who holds the records or releases them; recorded.")] = None,
     why: Annotated[str | None, typer.Option(help="Why; recorded.")] = None,
-    symbol: Annotated[str | None, typer.Option(help="Hold the records of this symbol alone.")] = None,
+    symbol: Annotated[str | None, typer.Option(help="Hold only the records of this symbol.")] = None,
     since: Annotated[str | None, typer.Option(help=f"Hold records of this time or later: {TIME_FORMS}.")] = None,
     until: Annotated[str | None, typer.Option(help=f"Hold records of a time before this one: {TIME_FORMS}.")] = None,
     release: Annotated[str | None, typer.Option("--release", metavar="ID", help="Release this hold.")] = None,
@@ -40,10 +39,7 @@ def hold(
     """
     asked = None
     if by is not None or why is not None or release is not None:
-        for name, text, limit in (("--by", by, MAX_BY_CHARS), ("--why", why, MAX_WHY_CHARS)):
-            if not (text or "").strip() or len(text or "") > limit:
-                raise typer.BadParameter(f"{name} needs 1 to {limit} characters")
-        asked = (by or "", why or "")
+        asked = said_by(by or "", why or "")
     where: dict[str, object] = {
         "symbol": symbol,
         "since_ms": parse_time("--since", since),

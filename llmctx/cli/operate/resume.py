@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from llmctx.cli.shared.halting import By, Why, control
+from llmctx.cli.shared.acting import Halter, Why, control
 from llmctx.cli.shared.options import AsJson, RedisUrl, StateDir
 
 
 def resume(
-    by: By,
+    by: Halter,
     why: Why,
     symbol: Annotated[str | None, typer.Argument(help="The symbol; without one the halt of everything ends.")] = None,
     redis_url: RedisUrl = None,

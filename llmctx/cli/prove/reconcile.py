@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from llmctx import clock
+from llmctx import canonical, clock
 from llmctx.cli.shared.options import AsJson, From, RedisUrl, Since, StateDir, Until, option, parse_time
-from llmctx.cli.shared.output import out, print_json
-from llmctx.cli.shared.reconciling import print_trade, trades_of
+from llmctx.cli.shared.output import escape, out, print_json
 from llmctx.cli.shared.setup import settings_for
 from llmctx.cli.shared.sources import source_of
-from llmctx.replay.reconcile import Trade
+from llmctx.replay.reconcile import Reconciliation, Trade
 from llmctx.settings import Settings
+from llmctx.trail.source.source import Source
 from llmctx.visible import visible
 
 
@@ -80,3 +80,37 @@ def _minute(at: str) -> str:
 async def _read(settings: Settings, where: str | None) -> list[Trade]:
     async with source_of(settings, where) as source:
         return await trades_of(source)
+
+
+async def trades_of(source: Source) -> list[Trade]:
+    """The trades of a source, by time."""
+    found = Reconciliation(source.partitions)
+    for part in source.parts:
+        async for entry in part.read():
+            found.add(entry)
+    return found.trades()
+
+
+def print_trade(trade: Trade) -> None:
+    """Print a trade: one line for what was done, and one each for the reason, for people and for findings."""
+    statuses = ", ".join(dict.fromkeys(trade.statuses)).replace("_", " ") or "nothing reported"
+    head = f"[bold]{clock.iso(trade.time_ms)}[/]  {escape(trade.symbol)}  {trade.action}: {statuses}"
+    if trade.fill_price is not None:
+        of = "" if trade.wanted is None else f" of {canonical.plain(trade.wanted)}"
+        verb = {"buy": "bought", "sell": "sold"}.get(trade.side or "", "traded")
+        price = canonical.plain(round(trade.fill_price, 6))
+        head += f", {verb} {canonical.plain(trade.filled)}{of} at {price}, fee {canonical.plain(trade.fee)}"
+    if trade.slippage_bps is not None and trade.price is not None:
+        head += f" (price known {canonical.plain(trade.price)}, slippage {trade.slippage_bps} bps)"
+    out.print(head)
+    why = "no decision" if trade.action == "none" else f"decision {trade.address}"
+    out.print(f"  why      {why}: {escape(trade.reason or 'no reason given')}")
+    if trade.stood is not None:
+        out.print(f"  stood    {escape(trade.stood)}")
+    if trade.effects:
+        done = [f"{where} at {clock.iso(at_ms)}" for where, at_ms in zip(trade.effects, trade.done_ms, strict=True)]
+        out.print(f"  effects  {', '.join(done)}")
+    for said in trade.people:
+        out.print(f"  people   {escape(said)}")
+    for finding in trade.findings:
+        out.print(f"  [red]finding[/]  {escape(finding)}")

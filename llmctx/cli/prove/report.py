@@ -1,4 +1,4 @@
-"""`llmctx report`: one decision, or a day, as one file."""
+"""`llmctx report`: one decision, or a day, as a single file."""
 
 import asyncio
 from datetime import date

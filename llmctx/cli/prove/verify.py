@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from redis.asyncio import Redis
 
+from llmctx.cli.prove.reconcile import print_trade, trades_of
 from llmctx.cli.shared.long_running import progress
 from llmctx.cli.shared.options import AsJson, From, RedisUrl, StateDir
 from llmctx.cli.shared.output import escape, out, print_json
-from llmctx.cli.shared.reconciling import print_trade, trades_of
 from llmctx.cli.shared.setup import open_trail, settings_for
 from llmctx.cli.shared.sources import copy_in, source_of
 from llmctx.errors import CheckpointError, LlmctxError
@@ -108,7 +108,7 @@ def verify(
 
 
 async def _print_findings(settings: Settings, where: str | None, *, as_json: bool) -> bool:
-    """Print the trades that do not agree with their decisions; whether there are any."""
+    """Print the trades that do not agree with their decisions; returns whether there are any."""
     async with source_of(settings, where) as source:
         wrong = [trade for trade in await trades_of(source) if trade.findings]
     for trade in wrong:
@@ -143,7 +143,7 @@ def _verify_receipt(path: Path, key: Key | None, origin: str | None, *, as_json:
 
 
 async def _check_published(log: Log, partitions: int, published: Published, report: PartitionReport) -> PartitionReport:
-    """Add to a partition's report what is wrong with what is published of it; a trail with a fault comes first."""
+    """Add the faults of a partition's published data to its report; a fault of the trail comes first."""
     if report.fault is not None:
         return report
     check = PublishedCheck(log, partitions, published, report.losses, archived=await log.first())
@@ -169,7 +169,7 @@ async def _verify_redis(settings: Settings, expected: Expected, *, quiet: bool) 
 
 
 async def _older(redis: Redis, instance: Instance, archive: str | None) -> dict[int, Older]:
-    """What the archive has of each partition of which records were trimmed."""
+    """What the archive has of each partition whose records were trimmed."""
     if archive is None:
         return {}
     source = await trail_source(redis, instance, archive)

@@ -31,8 +31,8 @@ def confirm(
 ) -> None:
     """Confirm that a price is right, and decide at once.
 
-    A stop that was reached by an implausible price is obeyed then (docs/plausibility.md). The confirmation is recorded
-    in the trail. It is for this position and this price level: a later step away from it has to be confirmed anew.
+    If an implausible price had reached a stop, the position is closed now (docs/plausibility.md). The confirmation is
+    recorded in the trail. It covers this position at this price level: a later step away from it needs another one.
 
     \b
     llmctx confirm AAPL --by "R. Meier" --why "profit warning before the open, seen on two sources"

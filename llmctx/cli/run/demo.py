@@ -95,8 +95,8 @@ async def _demo(directory: Path, endpoint: str | None, model: str | None, *, loc
             "waits for its decision,\nand the paper broker executes the decision at the next bar's open.\n"
         )
         settings = settings_for(server.url, directory, endpoint=endpoint, model=model)
-        settings.clock = "bars"  # whatever is set for live trails
-        settings.portfolio = "key"  # the feed writes its book's
+        settings.clock = "bars"  # overrides for live trails do not apply here
+        settings.portfolio = "key"  # the feed writes its own book's portfolio
         if local is not None:
             _suit_local_model(settings)
         limit = (_MAX_REAL_CALLS if local is None else _MAX_LOCAL_CALLS) if real else None
@@ -127,7 +127,7 @@ def _suit_local_model(settings: Settings) -> None:
 
 
 async def _session(settings: Settings, *, limit: int | None) -> tuple[PartitionReport, int]:
-    """Trade the simulated market and verify the trail; also the index of a decision worth a look.
+    """Trade the simulated market and verify the trail; returns also the index of a decision worth showing.
 
     `limit` is the number of calls to a real model.
     """
@@ -197,13 +197,13 @@ def _print_next_steps(directory: Path, record: int) -> None:
     out.print(f"  {escape(f'source {shlex.quote(str(environment))}')}")
     for command, what in (
         ("decisions --limit 5", "the newest decisions"),
-        (f"show {record}", "one decision: what was known, asked, answered and concluded"),
+        (f"show {record}", "one decision: facts, question, answer and verdict"),
         ("context ACME", "what the model would be shown now"),
         ("verify", "was anything altered?"),
-        (f"receipt {record}", "one record as a proof of its own"),
+        (f"receipt {record}", "one record as a self-contained proof"),
         ("replay", "every prompt rebuilt, byte for byte"),
         ("outcome", "what the market did next"),
-        ("console", "all of it in a browser"),
+        ("console", "everything in a browser"),
         ("status", "who owns the trail, what waits, what it costs"),
     ):
         out.print(f"  llmctx {command:<21}[dim]{what}[/]")

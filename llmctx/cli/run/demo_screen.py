@@ -1,4 +1,4 @@
-"""What the demo shows: on a terminal, positions, profit and decisions as they change; elsewhere plain lines."""
+"""The demo's output: on a terminal, positions, profit and decisions as they change; elsewhere plain lines."""
 
 import statistics
 from collections import Counter, deque
@@ -28,7 +28,7 @@ _HEADINGS = ("symbol", "last", "", "side", "shares", "entry", "stop", "target", 
 
 
 class DemoScreen:
-    """Counts and shows what a session does."""
+    """Counts and shows the events of a session."""
 
     def __init__(self, *, live: bool) -> None:
         self.records = 0
@@ -109,7 +109,7 @@ class DemoScreen:
             self._call_ms.append(float(call_ms))
 
     def _draw(self) -> "RenderableType":
-        """The screen now. Another thread asks for it, so what grows meanwhile is copied before it is walked through."""
+        """The current screen. Another thread asks for it, so growing collections are copied before iteration."""
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text

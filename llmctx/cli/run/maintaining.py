@@ -27,7 +27,7 @@ async def maintain(settings: Settings, home: TrailHome) -> None:
         if any(schedule.is_due(step, done_ms.get(step), now_ms) for step in STEPS):
             code = await _run(settings, home)
             if code != 0:
-                what = f"Maintenance ended with exit code {code}; it is tried again in an hour."
+                what = f"Maintenance ended with exit code {code}; it is retried in an hour."
                 _log.error(what, extra={"alert": "maintenance"})
                 await pause(_AFTER_FAILURE_S)
         await pause(_LOOK_S)
@@ -44,7 +44,7 @@ def _wanted(settings: Settings) -> Schedule:
 
 
 async def _run(settings: Settings, home: TrailHome) -> int:
-    """Run maintenance once; returns its exit code. Cancelled, it is stopped: it may be at any time."""
+    """Run maintenance once; returns its exit code. If cancelled, it is stopped, which is safe at any time."""
     environment = os.environ | {"LLMCTX_REDIS_URL": home.url, "LLMCTX_STATE_DIR": str(settings.state_dir)}
     process = await asyncio.create_subprocess_exec(
         sys.executable,

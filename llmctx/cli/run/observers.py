@@ -1,4 +1,4 @@
-"""What watches the records of a service: nothing unless it is asked for."""
+"""Observers of a service's records: none by default."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -22,16 +22,16 @@ Observer = Callable[[Entry], None]
 async def observers(
     settings: Settings, home: TrailHome, completer: Completer, metrics: tuple[str, int] | None
 ) -> AsyncIterator[list[Observer]]:
-    """Open what was asked for: alerts, a log line a record if logs are JSON, metrics at a host and port, traces.
+    """Open the requested observers: alerts, a log line for each record if logs are JSON, metrics, traces.
 
-    Raises LlmctxError if its extra is not installed, or the port cannot be used.
+    Raises LlmctxError if an extra is not installed, or the port cannot be used.
     """
     found: list[Observer] = []
     async with AsyncExitStack() as stack:
         if settings.log_format == "json":
             found.append(_log_record)
         if await stack.enter_async_context(service_alerts(settings, home.redis, home.instance)):
-            from llmctx.ops.alerts.halts import telling_halts
+            from llmctx.ops.alerts.watch import telling_halts
 
             found.append(await stack.enter_async_context(telling_halts(home.redis, home.names)))
         if metrics is not None:
@@ -53,7 +53,7 @@ async def observers(
 
 @asynccontextmanager
 async def console_beside(settings: Settings, home: TrailHome, port: int | None) -> AsyncIterator[None]:
-    """Serve the console of a service on a port of this machine; nothing without a port.
+    """Serve the console of a service on a port of this machine; without a port, do nothing.
 
     Raises LlmctxError if its extra is not installed, or the port cannot be used.
     """

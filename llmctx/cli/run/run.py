@@ -146,7 +146,7 @@ async def _run(
 
 
 def _models(settings: Settings) -> str:
-    """The model that is asked, or those that are asked in turn."""
+    """The model that is asked, or the models in their order."""
     named = (f"{each.name} ({each.model})" for each in settings.llm.endpoints)
     return ", then ".join(named) or str(settings.llm.model)
 
@@ -160,7 +160,7 @@ async def _waiting(redis: Redis, partitions: int) -> int:
 
 
 def _each(watching: list[Observer]) -> Observer:
-    """One observer that tells several."""
+    """One observer that calls several."""
 
     def on_entry(entry: Entry) -> None:
         for observe in watching:
@@ -170,7 +170,7 @@ def _each(watching: list[Observer]) -> Observer:
 
 
 class _Counter:
-    """Counts what a run settles, and prints it: each record, or a line now and then."""
+    """Counts what a run settles, and prints each record, or a line now and then."""
 
     def __init__(self, *, verbose: bool, as_json: bool) -> None:
         self._verbose = verbose

@@ -50,5 +50,7 @@ async def _standin(port: int, latency_ms: int, faults: dict[str, float], seed: i
     from llmctx.llm.standin import MODEL, Standin
 
     async with Standin(port=port, latency_ms=latency_ms, faults=faults, seed=seed) as server:
-        out.print(f"The stand-in model {MODEL} answers at {server.base_url} (by rules; it is no LLM). Ctrl-C stops it.")
+        out.print(
+            f"The stand-in model {MODEL} answers at {server.base_url} (by rules; it is not an LLM). Ctrl-C stops it."
+        )
         await stop_signal().wait()

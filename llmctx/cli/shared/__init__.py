@@ -1,1 +1,1 @@
-"""What every command needs: options, settings, sources of records, and how things are printed."""
+"""What every command needs: options, settings, sources of records, and printing."""

@@ -1,4 +1,4 @@
-"""From settings to alerts: who receives them."""
+"""From settings to alerts and their receivers."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ def receiver_of(settings: Settings) -> "Receiver | None":
 
 @asynccontextmanager
 async def alerting(settings: Settings, instance: str) -> AsyncIterator[bool]:
-    """Send what is logged meanwhile as an alert; yields whether anybody receives it, and costs nothing if not.
+    """Send log records meanwhile as alerts; yields whether there is a receiver, and costs nothing without one.
 
     `instance` is the trail's id. Raises LlmctxError if the receiver cannot be used.
     """
@@ -57,7 +57,7 @@ async def alerting(settings: Settings, instance: str) -> AsyncIterator[bool]:
 
 @asynccontextmanager
 async def service_alerts(settings: Settings, redis: Redis, instance: Instance) -> AsyncIterator[bool]:
-    """The same for a service: late checkpoints, and the error with which it ends, are told too."""
+    """The same for a service: late checkpoints, and the error with which it ends, are sent too."""
     async with AsyncExitStack() as stack:
         is_told = await stack.enter_async_context(alerting(settings, instance.id))
         if is_told:

@@ -9,7 +9,7 @@ from llmctx.cli.shared.options import Endpoint, Model, PromptName, PromptsDir, R
 from llmctx.cli.shared.setup import settings_for
 
 OWNERS = ("prompt", "prompts", "endpoint", "model")
-"""The options that a running owner of the partition would ignore, since it decides with its own."""
+"""The options that a running owner of the partition would ignore, because it uses its own."""
 _CHOSEN = "chosen"
 _OPTIONS: dict[str, Any] = {
     "redis_url": RedisUrl,

@@ -58,7 +58,7 @@ async def trail_rules(redis: Redis, settings: Settings) -> ReadRules:
 
 
 def _check_for_service(template: Template) -> None:
-    """Check a template that every tick is asked with.
+    """Check a template that every tick uses.
 
     Raises TemplateError if it asks for another output than a decision, or uses a name that no package has.
     """
@@ -75,9 +75,8 @@ def _check_for_service(template: Template) -> None:
 async def deciding(
     settings: Settings, *, need_endpoint: bool = False
 ) -> AsyncIterator[tuple[DecisionConfig, Redis, str]]:
-    """What `config_of` gives, and what `redis_of` gives: its endpoints keep their limits of a minute on that server.
-
-    Raises as these do.
+    """The results of `config_of` and of `redis_of`; the endpoints keep their rate limits on that server. Raises as
+    these do.
     """
     async with config_of(settings, need_endpoint=need_endpoint) as config, redis_of(settings) as (redis, url):
         share_limits(config.completer, redis)
@@ -148,7 +147,7 @@ def budget_of(settings: Settings, completer: Completer) -> BudgetTerms | None:
 
 
 def check_answer_limit(template: Template, terms: BudgetTerms | None) -> None:
-    """Check that the most that a call may use is known, where the budget is in tokens or money.
+    """Check that the maximum use of a call is known, if the budget is in tokens or money.
 
     Raises TemplateError if nothing limits the length of the answer.
     """

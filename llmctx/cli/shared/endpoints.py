@@ -1,4 +1,4 @@
-"""From settings to who is asked: one endpoint, or several in order."""
+"""From settings to endpoints: one, or several in order."""
 
 from functools import cache
 
@@ -13,20 +13,19 @@ from llmctx.llm.breaker import Breaker
 from llmctx.llm.client import EndpointClient, NoEndpoint
 from llmctx.llm.completion import ClosingCompleter, Completer
 from llmctx.llm.endpoint_settings import LLMSettings
-from llmctx.llm.fallback import Endpoint, EndpointChain, Hedge
-from llmctx.llm.latencies import Latencies
+from llmctx.llm.fallback import Endpoint, EndpointChain, Hedge, Latencies
 from llmctx.llm.profile import Profile, profile_of
 from llmctx.llm.rate_limit import RateLimit
 from llmctx.schema.keys import rate_limit
 from llmctx.settings import Settings
 
 _ATTEMPTS_BEFORE_NEXT = 2
-"""How often an endpoint is asked that has another one behind it, unless it is set."""
+"""How often an endpoint with a fallback behind it is asked, by default."""
 
 
 def completer_of(settings: Settings) -> ClosingCompleter:
-    """Whoever answers the prompts of a service: the endpoint's client, or several endpoints in order; a NoEndpoint if
-    none is configured.
+    """The completer of a service: the endpoint's client, or several endpoints in order; a NoEndpoint if none is
+    configured.
 
     Raises EndpointError if an endpoint cannot be used, or has no model.
     """
@@ -52,10 +51,10 @@ def completer_of(settings: Settings) -> ClosingCompleter:
 def client_of(
     settings: Settings, max_attempts: int | None = None, name: str = "endpoint"
 ) -> EndpointClient | NoEndpoint:
-    """The client of the endpoint, or of the first of several; a NoEndpoint if none is configured. `max_attempts` holds
-    unless the settings say otherwise; `name` is that of the endpoint.
+    """The client of the endpoint, or of the first of several; a NoEndpoint if none is configured.
 
-    Raises EndpointError if an endpoint is configured but no model.
+    `max_attempts` applies unless the settings say otherwise; `name` is that of the endpoint. Raises EndpointError if an
+    endpoint is configured but no model.
     """
     llm = settings.llm.one()
     settings = settings.model_copy(update={"llm": llm})
@@ -80,13 +79,13 @@ def client_of(
 
 
 def keys_of(settings: Settings) -> dict[str, str]:
-    """The API key of each endpoint that has one, by its name; one alone is called endpoint."""
+    """The API key of each endpoint that has one, by name; a single endpoint is called endpoint."""
     named = settings.each_endpoint or {"endpoint": settings}
     return {name: key for name, each in named.items() if (key := each.api_key) is not None}
 
 
 def share_limits(completer: Completer, redis: Redis) -> None:
-    """Keep the limits of a minute, if there are any, together with all others on this server."""
+    """Share the rate limits, if there are any, with all other workers on this server."""
     for client in clients_of(completer):
         if client.limit is not None:
             client.limit.share(redis)
@@ -107,7 +106,7 @@ def _limit_of(llm: LLMSettings, name: str) -> RateLimit | None:
 
 
 def profile_for(settings: Settings) -> Profile | None:
-    """What the endpoint (of several, the first) and its model can do; None if none is configured.
+    """The capabilities of the endpoint (the first of several) and its model; None if none is configured.
 
     Raises EndpointError for an unusable address, or a profile that does not exist.
     """

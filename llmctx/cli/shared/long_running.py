@@ -1,4 +1,4 @@
-"""For long work: its progress, and how it is stopped."""
+"""Long work: its progress, and how it is stopped."""
 
 import asyncio
 import signal
@@ -58,7 +58,7 @@ def _print_lines(what: str, total: int) -> Callable[[], None]:
 
 
 def stop_signal() -> asyncio.Event:
-    """An event that the first SIGTERM or Ctrl-C sets; the second one ends the process at once."""
+    """An event set by the first SIGTERM or Ctrl-C; the second one ends the process at once."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -75,5 +75,5 @@ def stop_signal() -> asyncio.Event:
 
 
 def end_on_sigterm() -> None:
-    """Let SIGTERM end the process as Ctrl-C does, so that what it started is ended and what it wrote is tidied up."""
+    """Let SIGTERM end the process as Ctrl-C does, so that child processes are ended and temporary files removed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)

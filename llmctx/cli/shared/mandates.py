@@ -1,4 +1,4 @@
-"""`--mandate FILE`: another mandate than the one in the settings; and what limits changed, in words."""
+"""`--mandate FILE`: another mandate than the one in the settings; and the changes that limits made, in words."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -37,7 +37,7 @@ def read_mandate(path: Path) -> Mandate:
 
 
 def limit_lines(limits: Iterable[LimitChange]) -> list[str]:
-    """What each limit changed, one a line."""
+    """The changes that each limit made, one on each line."""
     return [
         f"{limit.rule}: reached {limit.a} times on the first side, {limit.b} on the second"
         + "".join(f"; {change} ({count})" for change, count in limit.instead.items())

@@ -25,7 +25,7 @@ Address = Annotated[
     ),
 ]
 TIME_FORMS = "7d, 2h or 15m ago; 14:31, the last one in UTC; or ISO 8601 with a zone"
-"""How a time is written, wherever one is given."""
+"""How times are written on the command line."""
 Since = Annotated[str | None, option("--since", help=f"Only packages of this time or later: {TIME_FORMS}.")]
 Until = Annotated[str | None, option("--until", help=f"Only packages before this time: {TIME_FORMS}.")]
 From = Annotated[
@@ -95,7 +95,7 @@ CostBps = Annotated[str, typer.Option("--cost-bps", help="Cost of each fill, in 
 
 
 def said_by(by: str, why: str) -> tuple[str, str]:
-    """Who says something, and why, as it is recorded."""
+    """Who acts, and why, as recorded."""
     for name, text, limit in (("--by", by, MAX_BY_CHARS), ("--why", why, MAX_WHY_CHARS)):
         if not text.strip() or len(text) > limit:
             raise typer.BadParameter(f"{name} needs 1 to {limit} characters")
@@ -216,7 +216,7 @@ def _decimal(text: str) -> Decimal | None:
 
 
 def bar_file_options(layout: str | None, symbol: str | None, zone: str | None) -> "BarFileOptions":
-    """What the command line says about a file of bars."""
+    """The command line's options about a file of bars."""
     from llmctx.flow.bar_file import BarFileOptions
 
     try:

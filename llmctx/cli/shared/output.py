@@ -90,7 +90,7 @@ class _Messages:
     """Errors, warnings and notes on standard error: lines for people, or one JSON object each."""
 
     logger: logging.Logger | None = None
-    """Writes them among the log records; None: they stand alone."""
+    """Writes them among the log records; None to write them directly."""
 
     def error(self, error: LlmctxError) -> None:
         """Print what went wrong and what to do."""

@@ -31,7 +31,7 @@ def print_fields(fields: dict[str, Any]) -> None:
 
 
 def _tried(record: dict[str, Any]) -> list[dict[str, str]]:
-    """The endpoints that were asked, or passed over, beside the one that is spoken of."""
+    """The endpoints that were tried or skipped before the one described."""
     tried: list[dict[str, str]] = record.get("completion", {}).get("tried", [])
     return tried
 
@@ -70,7 +70,7 @@ def print_brief(story: "Story", place: str, covered: str) -> None:
 
 
 def _known_text(story: "Story") -> str | None:
-    """How the sections stood, by status; the names of all that were not fresh."""
+    """The statuses of the sections, with the names of all that were not fresh."""
     if story.unread is not None:
         return f"this version cannot read it ({story.unread}); --json prints it unchanged"
     if not story.known:

@@ -1,4 +1,4 @@
-"""What must never be shown: every secret that the settings and the environment hold."""
+"""Secrets that must never be shown: all those in the settings and the environment."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """Every secret in the settings and the environment, as it stands there and decoded."""
+    """Every secret in the settings and the environment, as written and decoded."""
     return tuple({form for secret in _given(settings) if secret for form in (secret, unquote(secret))})
 
 

@@ -19,7 +19,7 @@ from llmctx.worker.home import TrailHome, bind_home
 
 _DAY_MS = 86_400_000
 EMBEDDED = "embedded:"
-"""What an address begins with that names a folder for an embedded server."""
+"""The prefix of an address that names a folder for an embedded server."""
 
 
 def settings_for(
@@ -91,7 +91,7 @@ def _embedded(directory: Path, *, makes_folder: bool) -> EmbeddedServer:
 
 
 async def home_of(settings: Settings, redis: Redis, url: str, *, new_instance: bool = False) -> TrailHome:
-    """The trail of the configured server and state directory, with what the settings say of it.
+    """The trail of the configured server and state directory, with the settings about it.
 
     Raises as `bind_home` does.
     """
@@ -103,9 +103,9 @@ async def home_of(settings: Settings, redis: Redis, url: str, *, new_instance: b
 
 @asynccontextmanager
 async def open_existing_home(settings: Settings) -> AsyncIterator[TrailHome]:
-    """The same, of a server that has a trail already.
+    """The same, for a server that already has a trail.
 
-    Raises ServerError if no usable server answers, TrailError if it has no trail, and else as `bind_home` does.
+    Raises ServerError if no usable server answers, TrailError if it has no trail, otherwise as `bind_home` does.
     """
     async with redis_of(settings) as (redis, url):
         await require_instance(redis)

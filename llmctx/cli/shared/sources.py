@@ -39,7 +39,7 @@ def selection_of(text: str, **terms: str | int | None) -> tuple[str, Selection]:
 
 
 def no_match(text: str, recordings: Recordings, where: str | None) -> CorpusError:
-    """The error for a selection that matches nothing, or nothing that is still whole."""
+    """The error for a selection that matches nothing, or only erased records."""
     if recordings.erased:
         return CorpusError(
             f"The evidence of every record of {recordings.name} that {text or 'all'} matches was erased by rule.",
@@ -49,7 +49,7 @@ def no_match(text: str, recordings: Recordings, where: str | None) -> CorpusErro
 
 
 def listing_hint(where: str | None) -> str:
-    """How to see what a source holds."""
+    """How to see the contents of a source."""
     return f"`llmctx decisions{'' if where is None else f' --from {where}'}` lists the records."
 
 
@@ -75,7 +75,7 @@ async def recordings_of(settings: Settings, where: str | None) -> AsyncIterator[
 
 
 def copy_in(where: str, command: str) -> str:
-    """What --from names, for a command that needs checkpoints.
+    """The copy that --from names, for a command that needs checkpoints.
 
     Raises ExportError if it is not there, or has none.
     """

@@ -1,16 +1,7 @@
 """What a rule of the mandate looks at: what is to be done, on which position, under which limits."""
 
 from collections.abc import Callable, Mapping
-from decimal import (
-    ROUND_CEILING,
-    ROUND_DOWN,
-    ROUND_FLOOR,
-    Context,
-    Decimal,
-    DivisionByZero,
-    InvalidOperation,
-    Overflow,
-)
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
 from functools import cached_property
 from typing import Literal, TypeVar
 

@@ -1,4 +1,4 @@
-"""A mandate as settings give it: what differs from the shipped limits, the account's beside the other fields."""
+"""A mandate as settings give it: only the limits that differ from the shipped ones, the account's at the top level."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from llmctx.decision.mandate.mandate import PRUDENT, Group, Limits, Mandate
 
 
 def over_prudent(given: Any) -> Any:
-    """The limits that are given, over the shipped ones; `groups`, `symbols`, `shorts`, `by` and `why` as they are."""
+    """The given limits merged over the shipped ones; `groups`, `symbols`, `shorts`, `by` and `why` stay as they are."""
     if not isinstance(given, dict):
         return given
     others = {name: value for name, value in given.items() if name in Mandate.model_fields and name != "account"}
@@ -19,6 +19,6 @@ def over_prudent(given: Any) -> Any:
 
 
 def _group(given: dict[str, Any]) -> dict[str, Any]:
-    """A group as `Mandate` has it: what it is, and the limits of its symbols apart from that."""
+    """A group in the form of `Mandate`: its own fields, and its symbols' limits apart from them."""
     own = {name: value for name, value in given.items() if name in Group.model_fields and name != "limits"}
     return own | {"limits": {name: value for name, value in given.items() if name not in own}}

@@ -28,7 +28,7 @@ def check_lock(case: Case, kept: Decimal | None) -> Found:
 
 
 def check_stop(case: Case, _: object) -> Found:
-    """Bring a new stop into its band; leave the old one where the new one would be looser."""
+    """Bring a new stop into its band; keep the old one if the new one would be looser."""
     limits, asked, now = case.limits, case.stop_loss, case.position.stop_loss
     if asked is None:
         return None
@@ -50,7 +50,7 @@ def check_stop(case: Case, _: object) -> Found:
 
 
 def check_target(case: Case, limit: Decimal) -> Found:
-    """Bring a new target into its distance from the price."""
+    """Bring a new target within its maximum distance from the price."""
     asked = case.take_profit
     if asked is None:
         return None

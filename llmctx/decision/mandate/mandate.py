@@ -1,4 +1,4 @@
-"""A mandate: the limits of an account, and where groups, symbols and short positions have others.
+"""A mandate: the limits of an account, with exceptions for groups, symbols and short positions.
 
 It is a blob of the trail, and every verdict on a position names it by digest.
 """
@@ -20,7 +20,7 @@ from llmctx.schema.symbol import legs_of, market_of
 
 FORMAT = "llmctx-mandate/1"
 OFF = "off"
-"""What a setting says that has no limit."""
+"""The text by which a setting turns a limit off."""
 
 
 def _off(value: Any) -> Any:
@@ -46,7 +46,7 @@ _Sections = Annotated[dict[str, tuple[str, ...]], AfterValidator(_on_sections)]
 
 
 class Limits(BaseModel):
-    """Limits by name; None is no limit. Percentages are numbers such as 10."""
+    """Limits by name; None means no limit. Percentages are numbers such as 10."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,7 +55,7 @@ class Limits(BaseModel):
     max_notional: _Positive = None
     """Value of a position after an add, in account currency."""
     max_times_opened: _Positive = None
-    """Quantity of a position after an add, as a multiple of what it was opened with."""
+    """Quantity of a position after an add, as a multiple of the quantity it was opened with."""
     equity_share_pct: _AnyNumber = None
     """Value of a position after an add, in percent of the account's equity."""
     adds_per_position: _Count = None
@@ -65,7 +65,7 @@ class Limits(BaseModel):
     loser_pct: _AnyNumber = None
     """How far a position may be under water and still be added to, in percent of its entry price."""
     add_needs_stop: _Flag = None
-    """Whether only a position with a stop is added to."""
+    """Whether an add needs a stop."""
     needs_fresh: Annotated[_Sections | None, BeforeValidator(_off)] = None
     """The sections that must be fresh, by action."""
     stop_loosens_pct: _AnyNumber = None
@@ -81,17 +81,17 @@ class Limits(BaseModel):
     min_quantity: _Positive = None
     """Least shares of an add or a reduction."""
     lot_size: _Positive = None
-    """Adds and reductions are multiples of it."""
+    """Lot size: adds and reductions are multiples of it."""
     actions_per_hour: _Count = None
     """Actions on a symbol within an hour; an exit is never refused."""
     cooldown_min: _AnyNumber = None
     """Minutes after an exit without an add to the symbol."""
     add_needs_evidence: _Flag = None
-    """Whether nothing is added by an answer that speaks against itself."""
+    """Whether an answer that contradicts itself may add nothing."""
     profit_lock_pct: Annotated[_AnyNumber, Field(lt=100)] = None
     """Share of the open profit that a new stop must keep, in percent; nothing is added while the stop keeps less."""
     profit_lock_from_pct: _AnyNumber = None
-    """The profit from which on that is so, in percent of the entry price."""
+    """The profit from which that applies, in percent of the entry price."""
     sector_share_pct: _AnyNumber = None
     """Value of all positions of the symbol's sector after an add, in percent of the account's equity."""
     max_leverage: _Positive = None
@@ -99,13 +99,13 @@ class Limits(BaseModel):
     daily_loss_pct: _AnyNumber = None
     """Loss of the day after which nothing is added, in percent of the equity at its start."""
     drawdown_pct: _AnyNumber = None
-    """Loss from the highest equity after which nothing is added, in percent of it."""
+    """Loss from the highest equity after which nothing is added, in percent of that equity."""
     liquidation_min_pct: _AnyNumber = None
     """Least distance of the price from the liquidation price for an add, in percent of the price."""
     order_expiry_s: _Count = None
-    """Seconds for which an action is not repeated while nothing is seen of the last one."""
+    """Seconds for which an action is not repeated while the last one has shown no effect."""
     ack_timeout_s: _Seconds = None
-    """Seconds after which an exit is published again while the position still stands."""
+    """Seconds after which an exit is published again while the position is still open."""
 
 
 PRUDENT = Limits(
@@ -128,7 +128,7 @@ PRUDENT = Limits(
     order_expiry_s=900,
     ack_timeout_s=30,
 )
-"""The limits that hold unless settings say otherwise."""
+"""The limits that apply unless settings say otherwise."""
 
 
 class Group(BaseModel):
@@ -141,7 +141,7 @@ class Group(BaseModel):
     gross_max: _Positive = None
     """The value of all its positions together after an add, in account currency."""
     limits: Limits = Limits()
-    """What differs for them."""
+    """Limits of these symbols that differ from the account's."""
 
 
 class Total(NamedTuple):
@@ -150,30 +150,30 @@ class Total(NamedTuple):
     name: str
     """Its name."""
     kind: Literal["gross", "net"]
-    """Whether short positions count as long ones do, or against them."""
+    """Whether short positions are added to long ones, or subtracted."""
     symbols: tuple[str, ...]
-    """Whose positions they are, as patterns."""
+    """The symbols whose positions count, as patterns."""
     limit: Decimal | None
     """Their value together, in account currency."""
 
 
 class Mandate(BaseModel):
-    """The limits of each position. The most specific one holds: account, group, symbol, then short positions."""
+    """The limits of each position. The most specific one applies: account, group, symbol, then short positions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     account: Limits = PRUDENT
     """The limits of every symbol."""
     groups: dict[str, Group] = {}
-    """Groups by name; where several name a symbol, later ones hold."""
+    """Groups by name; if several name a symbol, later ones win."""
     symbols: dict[str, Limits] = {}
-    """What differs for one symbol."""
+    """Limits that differ for one symbol."""
     shorts: Limits = Limits()
-    """What differs for short positions."""
+    """Limits that differ for short positions."""
     gross_max: _Positive = None
     """The value of all positions together after an add, in account currency."""
     net_max: _Positive = None
-    """The same with short positions counted against long ones, on either side."""
+    """The absolute value of long minus short positions after an add, in account currency."""
     by: str = Field("", max_length=MAX_BY_CHARS)
     """Who set it."""
     why: str = Field("", max_length=MAX_WHY_CHARS)
@@ -181,7 +181,7 @@ class Mandate(BaseModel):
 
     @model_validator(mode="after")
     def _says_account(self) -> Self:
-        self.__pydantic_fields_set__.add("account")  # the blob must not depend on what is the default later
+        self.__pydantic_fields_set__.add("account")  # the blob must not depend on later defaults
         return self
 
     def limits_of(self, symbol: str, side: str) -> Limits:
@@ -215,12 +215,12 @@ class Mandate(BaseModel):
         return any(limit is not None for limit in totals)
 
     def set_by(self, person: str) -> Self:
-        """The same limits, set by somebody: a name, or the id by which the trail names them."""
+        """The same limits with their author: a name, or the id by which the trail names the person."""
         return self.model_validate(self.model_dump(exclude_unset=True) | {"by": person})
 
     @cached_property
     def blob(self) -> bytes:
-        """Its bytes in the trail: all that is set, decimals as texts."""
+        """Its bytes in the trail: all limits that are set, with decimals as text."""
         return canonical.dumps({"format": FORMAT} | self.model_dump(mode="json", exclude_unset=True))
 
     @cached_property
@@ -230,10 +230,7 @@ class Mandate(BaseModel):
 
     @classmethod
     def from_blob(cls, raw: bytes) -> Self:
-        """Parse what `blob` has.
-
-        Raises ValueError if it is malformed.
-        """
+        """Parse the bytes of `blob`. Raises ValueError if they are malformed."""
         document = canonical.loads(raw)
         if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
             raise ValueError(f"it is no mandate of the format {FORMAT}")
@@ -241,7 +238,7 @@ class Mandate(BaseModel):
 
 
 def _matches(symbol: str, pattern: str) -> bool:
-    """Whether a pattern names a symbol, or the market that a leg is in."""
+    """Whether a pattern matches a symbol, or the market that a leg belongs to."""
     return fnmatchcase(symbol, pattern) or fnmatchcase(market_of(symbol), pattern)
 
 

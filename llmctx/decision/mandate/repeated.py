@@ -1,4 +1,4 @@
-"""An exit that is decided again, because the position still stands."""
+"""An exit that is decided again because the position is still open."""
 
 from typing import NamedTuple
 
@@ -10,14 +10,14 @@ from llmctx.decision.mandate.mandate import Mandate
 
 
 class Repeat(NamedTuple):
-    """The exit before."""
+    """The earlier exit."""
 
     address: str
     """The record of the first one."""
     again_ms: int | None = None
-    """When it is published again, in milliseconds, if it is not yet time; None if it is published now."""
+    """When the exit is published again, in milliseconds, if it is too early now; None if it is published now."""
     wait: str = ""
-    """That it is not yet time, in words."""
+    """The same in words."""
 
 
 def repeated_exit(package: Package, mandate: Mandate) -> Repeat | None:

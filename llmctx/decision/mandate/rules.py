@@ -1,7 +1,7 @@
 """The rules of the mandate: one table, in the order in which they are applied.
 
-A rule blocks an action, changes what it asks for, or lets it pass. A later rule sees what an earlier one left. An exit
-is subject to none of them.
+A rule blocks an action, changes what it asks for, or lets it pass. Each rule sees what the previous ones left. No rule
+applies to an exit.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,12 +23,12 @@ _MINUTE_MS = 60_000
 
 
 class Finding(NamedTuple):
-    """What a rule found."""
+    """The result of a rule."""
 
     rule: str
     """The rule."""
     effect: Effect
-    """What it does about it; unchecked: what the rule needs is unknown."""
+    """What it does; unchecked if an input that the rule needs is unknown."""
     detail: str
     """What it saw and what it changed."""
 
@@ -39,13 +39,13 @@ class Rule(NamedTuple):
     name: str
     """Its name."""
     limits: tuple[str, ...]
-    """The limits that it obeys; it is applied if one of them is set."""
+    """The limits that it enforces; it is applied if one of them is set."""
     actions: tuple[Action, ...]
-    """The actions that it is for."""
+    """The actions that it applies to."""
     judge: Callable[[Case, Any], Found]
-    """What it finds in a case, given the first of its limits; None if nothing. A clamp has changed the case."""
+    """Its check of a case against the first of its limits; None if nothing is wrong. A clamp has changed the case."""
     reason: str
-    """Why there is such a limit."""
+    """Why the limit exists."""
 
 
 def judge(case: Case) -> Iterator[Finding]:
@@ -131,7 +131,7 @@ def _actions(case: Case, limit: int) -> Found:
 
 def _repeated(case: Case, expiry_s: int | None) -> Found:
     for pending in case.ledger.pending:
-        is_waited_for = case.action in (pending.action, Action.ADD)  # whatever is open may change what an add leads to
+        is_waited_for = case.action in (pending.action, Action.ADD)  # any open decision may change the result of an add
         if is_waited_for and abs(case.package.as_of_ms - pending.at_ms) < (expiry_s or 0) * 1000:
             where = f" (record {pending.address})" if pending.address else ""
             return "block", f"nothing is seen yet of the {pending.action} of {clock.iso(pending.at_ms)}{where}"
@@ -139,7 +139,7 @@ def _repeated(case: Case, expiry_s: int | None) -> Found:
 
 
 def _least(case: Case, _: object) -> Found:
-    """Round to lots, and refuse what is too little to be worth an order."""
+    """Round to lots, and refuse a quantity too small to be worth an order."""
     limits, asked, held = case.limits, case.quantity, case.position.quantity
     assert asked is not None
     if limits.lot_size is not None:

@@ -8,11 +8,11 @@ from llmctx.schema import values
 
 _ZERO = Decimal(0)
 _Cap = tuple[Decimal, str]
-"""What may be held after an add, in shares, and the limit that says so."""
+"""The quantity that may be held after an add, in shares, and the limit that says so."""
 
 
 def check_size(case: Case, _: object) -> Found:
-    """Cap what is held after an add by the smallest of the limits."""
+    """Cap the quantity held after an add by the smallest limit."""
     limits, unchecked, caps = case.limits, None, []
     if limits.max_quantity is not None:
         caps.append((limits.max_quantity, "max_quantity"))
@@ -31,7 +31,7 @@ def check_size(case: Case, _: object) -> Found:
 
 
 def check_account(case: Case, _: object) -> Found:
-    """Cap an add by what all positions together, and those of its sector, may be worth."""
+    """Cap an add by the limits on the value of all positions together and of those in its sector."""
     caps: list[_Cap] = []
     unchecked: list[str] = []
     for found in _room(case):
@@ -40,7 +40,7 @@ def check_account(case: Case, _: object) -> Found:
 
 
 def _room(case: Case) -> Iterator[_Cap | str]:
-    """What may be held by each limit of the account, or why nobody can tell."""
+    """What each limit of the account allows to be held, or why that is unknown."""
     limits, portfolio = case.limits, case.known("portfolio", values.Portfolio)
     held = case.position.quantity
     equity = None if portfolio is None else portfolio.equity
@@ -60,7 +60,7 @@ def _room(case: Case) -> Iterator[_Cap | str]:
 
 
 def _sector_worth(symbol: str, portfolio: values.Portfolio) -> Decimal | str:
-    """What the positions of a symbol's sector are worth, or why nobody can tell."""
+    """The value of the positions in a symbol's sector, or why it is unknown."""
     sector = next((each.sector for each in portfolio.holdings if each.symbol == symbol), None)
     if sector is None:
         return f"the sector of {symbol} is unknown"

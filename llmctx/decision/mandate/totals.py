@@ -9,10 +9,10 @@ from llmctx.schema import values
 
 
 def totals_at(package: Package, mandate: Mandate) -> list[Total]:
-    """Every limit that an add to a package's position needs room in.
+    """Every shared limit in which an add to a package's position needs room.
 
-    One that depends on equity or on a sector is left out while the portfolio does not tell them: `account_size` then
-    says so.
+    A limit that depends on equity or sectors is left out if the portfolio does not have them: `account_size` then says
+    so.
     """
     return [*mandate.totals_of(package.symbol), *_of_account(package, mandate)]
 
@@ -34,6 +34,6 @@ def _of_account(package: Package, mandate: Mandate) -> Iterator[Total]:
 
 
 def symbols_of_sector(symbol: str, portfolio: values.Portfolio) -> tuple[str, ...]:
-    """The symbols held in a symbol's sector; none if the portfolio does not tell its sector."""
+    """The symbols held in a symbol's sector; none if the portfolio does not name its sector."""
     sector = next((each.sector for each in portfolio.holdings if each.symbol == symbol), None)
     return () if sector is None else tuple(each.symbol for each in portfolio.holdings if each.sector == sector)

@@ -1,4 +1,4 @@
-"""What is used of each limit that is used up, in the unit of the limit."""
+"""How much of each exhaustible limit is used, in the unit of the limit."""
 
 from collections.abc import Callable
 from decimal import ROUND_CEILING, Decimal
@@ -10,8 +10,9 @@ _ZERO, _PLACES = Decimal(0), Decimal("0.0001")
 
 
 def day_loss(case: Case) -> Decimal | None:
-    """The account's loss of the day in percent, negative for a profit: as the performance says it, otherwise from the
-    first equity of the day (UTC) that the symbol's ledger has; None if both are unknown.
+    """The account's loss of the day in percent, negative for a profit; None if unknown.
+
+    It comes from the performance section, otherwise from the day's (UTC) first equity in the symbol's ledger.
     """
     performance = case.known("performance", values.Performance)
     if performance is not None and performance.daily_pnl_pct is not None:
@@ -20,8 +21,9 @@ def day_loss(case: Case) -> Decimal | None:
 
 
 def drawdown(case: Case) -> Decimal | None:
-    """How far the account is below its peak, in percent: as the portfolio says it, otherwise from the highest equity
-    that the symbol's ledger has; None if both are unknown.
+    """How far the account is below its peak, in percent; None if unknown.
+
+    It comes from the portfolio section, otherwise from the highest equity in the symbol's ledger.
     """
     portfolio = case.known("portfolio", values.Portfolio)
     if portfolio is not None and portfolio.drawdown_pct is not None:
@@ -30,10 +32,10 @@ def drawdown(case: Case) -> Decimal | None:
 
 
 def used_of(name: str, case: Case) -> Decimal | None:
-    """What a case uses of a limit before its action; None if the limit is not used up, or if that is unknown."""
+    """How much of a limit a case has used before its action; None if it cannot be used up, or that is unknown."""
     try:
         return _USED[name](case) if name in _USED else None
-    except ArithmeticError:  # a figure out of all bounds
+    except ArithmeticError:  # an absurdly large figure
         return None
 
 
@@ -42,7 +44,7 @@ def _lost_since(before: Decimal | None, case: Case) -> Decimal | None:
     if before is None or now is None or before <= 0:
         return None
     lost = percent_of(EXACT.subtract(before, now), before)
-    return lost.quantize(_PLACES, rounding=ROUND_CEILING, context=EXACT)  # a loss is never told smaller than it is
+    return lost.quantize(_PLACES, rounding=ROUND_CEILING, context=EXACT)  # a loss is never shown smaller than it is
 
 
 def _worth(case: Case) -> Decimal:

@@ -88,7 +88,7 @@ class LibraryCalendar:
 
 @lru_cache(maxsize=64)
 def _read(name: str, first_year: int) -> _Years:
-    """Some years of a calendar, as far as the library knows them."""
+    """The part of a calendar's years that the library knows."""
     rules = _calendar(name, _ANY_DAYS)
     first, last = date(first_year, 1, 1), date(first_year + _YEARS_AT_ONCE - 1, 12, 31)
     earliest, latest = rules.bound_min(), rules.bound_max()
@@ -117,7 +117,7 @@ def _library(name: str) -> Any:
 
 def _calendar(name: str, days: tuple[date, date]) -> Any:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the library uses of pandas is its own affair
+        warnings.simplefilter("ignore")  # pandas warnings inside the library are not ours to fix
         return _library(name).get_calendar(name, start=days[0].isoformat(), end=days[1].isoformat())
 
 

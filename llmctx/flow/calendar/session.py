@@ -1,4 +1,4 @@
-"""What a calendar says of one date at an exchange."""
+"""What a calendar says about one date at an exchange."""
 
 from datetime import date, datetime
 from typing import NamedTuple, Protocol

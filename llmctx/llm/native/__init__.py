@@ -1,1 +1,1 @@
-"""The protocols of providers beside OpenAI's chat completions: where they are posted to, how asked and how read."""
+"""Providers' own protocols besides chat completions: where to post, how to ask and how to read."""

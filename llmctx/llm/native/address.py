@@ -1,4 +1,4 @@
-"""Where the providers' own protocols are posted to, and by which headers they know who asks."""
+"""Where the providers' own protocols are posted to, and which headers authenticate the caller."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from llmctx.llm.address import NO_KEY, Address, resolve
 from llmctx.llm.native.api import Api
 
 _REGION = re.compile(r"(?:^|\.)bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
-"""The region in a host's name, also in that of a private endpoint."""
+"""The region in a host name, also in that of a private endpoint."""
 _REGION_VARIABLES = ("region", ["AWS_REGION", "AWS_DEFAULT_REGION"], None, None)
 """Where Amazon's tools look for the region; botocore alone knows the second name only."""
 _CREDENTIALS = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or give a Bedrock API key."
@@ -71,7 +71,7 @@ def _bedrock(base_url: str, api_key: str, model: str) -> Address:
 
 
 def _signer(url: str, headers: dict[str, str]) -> Callable[[bytes], dict[str, str]]:
-    """What signs each request with the credentials that boto3 finds (environment, profile, role)."""
+    """Signs each request with the credentials that boto3 finds (environment, profile, role)."""
     try:
         import boto3  # noqa: PLC0415  an extra
         from botocore.auth import SigV4Auth  # noqa: PLC0415  the same
@@ -86,7 +86,7 @@ def _signer(url: str, headers: dict[str, str]) -> Callable[[bytes], dict[str, st
         found = _REGION.search(urlsplit(url).hostname or "")
         region = found[1] if found else session.region_name
         credentials = session.get_credentials()
-    except BotoCoreError as error:  # a profile that is not there, half a pair of keys
+    except BotoCoreError as error:  # a missing profile, or half a pair of keys
         raise EndpointError(f"boto3 cannot use its configuration: {error}", _CREDENTIALS) from error
     if not region:
         raise EndpointError(

@@ -1,4 +1,4 @@
-"""Requests in the providers' own protocols, made of the same messages, parameters and output as a chat completion.
+"""Requests in the providers' own protocols, built from the same messages, parameters and output as a chat completion.
 
 Sources: OpenAI, platform.openai.com/docs/api-reference/responses; Anthropic, platform.claude.com/docs/en/api/messages
 and platform.claude.com/docs/en/build-with-claude/prompt-caching; Amazon,
@@ -14,7 +14,7 @@ from llmctx.llm.native.api import Api
 from llmctx.llm.output import AskedOutput, fields_for
 
 ANTHROPIC_ANSWER_TOKENS = 8192
-"""The length limit for Anthropic, which needs one, where the prompt sets none."""
+"""The length limit for Anthropic, which needs one, if the prompt sets none."""
 _CACHES = re.compile(r"anthropic\.|amazon\.nova", re.IGNORECASE)
 """The models on Bedrock that take cache points."""
 _INFERENCE = ("maxTokens", "temperature", "topP")
@@ -22,7 +22,7 @@ _DESCRIPTION = "Give the answer."
 
 
 def output_fields(api: Api, asked: AskedOutput, mode: Mode) -> dict[str, Any]:  # noqa: PLR0911  one a form
-    """Return the fields of a request's body that ask for this output; none where the protocol has none for the mode."""
+    """Return the fields of a request's body that ask for this output; none if the protocol has none for the mode."""
     match api, mode in SENDS_SCHEMA, mode:
         case Api.CHAT, _, _:
             return fields_for(asked, mode)
@@ -49,7 +49,7 @@ def output_fields(api: Api, asked: AskedOutput, mode: Mode) -> dict[str, Any]:  
 
 
 def parameter_fields(api: Api, model: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a request's body for a model and these parameters, under the names that they are sent by."""
+    """Return the fields of a request's body for a model and these parameters, under the names used on the wire."""
     match api:
         case Api.RESPONSES:
             fields = {"model": model, **parameters}

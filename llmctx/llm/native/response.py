@@ -23,7 +23,7 @@ _FINISH = {
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
 }
-"""Why a model stopped, in the words of chat completions; what is not here stays as it is."""
+"""Why a model stopped, in the terms of chat completions; other reasons stay as they are."""
 _COUNTS = {
     "inputTokens": "input_tokens",
     "outputTokens": "output_tokens",
@@ -49,7 +49,7 @@ def read_document(body: bytes) -> tuple[Any, tuple[str, ...]]:
     if isinstance(output := document.get("output"), dict) and "message" in output:
         return _of_converse(document, field(output, "message")), (*steps, CONVERSE)
     if isinstance(error := document.get("error"), dict) and isinstance(error.get("failed_generation"), str):
-        # Groq refuses an answer that does not fit and shows it: it is still the model's answer.
+        # Groq refuses an answer that does not fit and shows it: it still counts as the model's answer.
         return _completion(document, {"content": error["failed_generation"]}, "stop"), (*steps, FAILED_GENERATION)
     return document, steps
 
@@ -101,7 +101,7 @@ def _of_converse(document: dict[str, Any], said: dict[str, Any]) -> dict[str, An
 
 
 def _message(texts: list[Any], calls: list[Any], thoughts: list[Any]) -> dict[str, Any]:
-    """A chat completion's message. Texts and calls that are no texts or objects stay, to be found unreadable."""
+    """A chat completion's message. Texts and calls of other types are kept, and are found unreadable later."""
     message: dict[str, Any] = {"content": "".join(texts) if texts else None}
     if calls:
         message["tool_calls"] = [{"function": {"arguments": arguments}} for arguments in calls]

@@ -1,1 +1,1 @@
-"""Redis users for each program of a trading system, each with the least that it needs."""
+"""Redis users for each program of a trading system, each with the least privilege that it needs."""

@@ -31,14 +31,14 @@ class Grant(NamedTuple):
 
 
 class Role(NamedTuple):
-    """A part that a program plays."""
+    """A role that a program has."""
 
     name: str
     """Its name, which is also its user's unless another is given."""
     does: str
-    """What it is for, in one line."""
+    """Its purpose, in one line."""
     grants: tuple[Grant, ...]
-    """All that it may do."""
+    """Everything that it may do."""
 
 
 def _live(*sections: str) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ class User(NamedTuple):
     name: str
     """The name."""
     roles: tuple[Role, ...]
-    """The parts that it plays."""
+    """Its roles."""
     password_sha256: str | None = None
     """The SHA-256 of the password in hex; None if nobody can log in as this user yet."""
 
@@ -100,7 +100,7 @@ def _read(file: Path) -> dict[str, _Entry]:
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise LlmctxError(f"{file}: {where}: {problem['msg']}.", _SHOW) from None  # the cause quotes what was read
+        raise LlmctxError(f"{file}: {where}: {problem['msg']}.", _SHOW) from None  # the cause quotes the input
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not TOML"  # the parser may quote a password
         raise LlmctxError(f"{file} cannot be read: {why}.", _SHOW) from None

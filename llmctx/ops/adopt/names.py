@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Names(NamedTuple):
-    """What a section is recognised by."""
+    """The marks by which a section is recognised."""
 
     hints: str
     """Words in a key that point to the section."""

@@ -1,4 +1,4 @@
-"""Packages made with a proposed mapping. They are read by plain commands, since the join would load a function."""
+"""Packages made with a proposed mapping. They are read by plain commands, because the join would load a function."""
 
 from typing import Any, cast
 

@@ -21,10 +21,10 @@ from llmctx.schema.mapping.written import as_schema
 _RULES = TypeAdapter(dict[str, SectionRule])
 _TIMES = {"timestamp", "entry_time", "last_update", "last_scan_time"}
 _FIRST_SEEN = ("timestamp", "last_update", "entry_time")
-"""Times that the first package with a value, or with a position, gives where the system keeps none."""
+"""Times that first_seen supplies if the system keeps none."""
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 _SIGNED_SIDE = "side"
-"""Without a side the sign of the quantity is the side."""
+"""Without a side, the sign of the quantity decides."""
 _EPOCHS = ((Decimal("1e17"), "ns"), (Decimal("1e14"), "us"), (Decimal("1e11"), "ms"), (Decimal("1e8"), "s"))
 _PLAIN = re.compile(r"[A-Za-z_]\w*\Z", re.ASCII)
 _MAX_LEAVES = 300
@@ -38,7 +38,7 @@ class Proposal(NamedTuple):
     sections: Sections
     """The same as rules."""
     missing: dict[str, tuple[str, ...]]
-    """Of each proposed section, the fields that were found nowhere."""
+    """The fields of each proposed section that were found nowhere."""
     absent: tuple[str, ...]
     """The sections for which no key was found."""
     symbols: tuple[str, ...]
@@ -83,7 +83,7 @@ def propose(found: Survey) -> Proposal | None:
 
 
 def _match(family: Family, group: Group) -> _Match | None:
-    """How a group would be a section; None if it cannot be."""
+    """A group as a section; None if it cannot be one."""
     if ("{symbol}" in family.pattern) != bool(group.symbols) or family.section in ("signals", "monitoring"):
         return None
     sample = group.samples[0]

@@ -1,4 +1,4 @@
-"""Survey a keyspace: its keys by pattern, with samples. It reads only, and no more than it is told."""
+"""Survey a keyspace: its keys by pattern, with samples. It only reads, and stays within its limits."""
 
 import re
 from collections import defaultdict
@@ -21,16 +21,16 @@ _MAX_FIELDS = 500
 _UPPER = re.compile(r"(?=.*[A-Z])[A-Z0-9][A-Z0-9.\-/=^&]{0,19}\Z", re.ASCII)
 _LOWER = re.compile(r"(?=.*[a-z])[a-z0-9][a-z0-9.\-]{1,14}\Z", re.ASCII)
 _PAIR = re.compile(r"(?<![A-Za-z0-9])[A-Z0-9]{1,15}/[A-Z0-9]{2,10}(?::[A-Z0-9]{2,10})?(?![A-Za-z0-9])", re.ASCII)
-"""A pair as ccxt writes it, BTC/USDT or BTC/USDT:USDT: its slash and colon do not part the key."""
+"""A pair as ccxt writes it, BTC/USDT or BTC/USDT:USDT: its slash and colon do not split the key."""
 _WITH_EXCHANGE = re.compile(r"(?:(?<=[/|])|^)[A-Z]{2,8}:[A-Z0-9.&-]{1,20}(?=[/|]|$)", re.ASCII)
-"""A symbol behind its exchange, NSE:INFY, in a key whose other parts are parted by something else."""
+"""A symbol after its exchange, NSE:INFY, in a key whose other parts have another separator."""
 _SPLIT = re.compile(r"([:|/]+)")
 _MIN_LOWER = 3
-"""So many keys must differ in one lower-case part alone before that is taken for a symbol."""
+"""This many keys must differ in one lower-case part alone before that counts as a symbol."""
 _PRIVATE = tuple(
     key.partition(":")[0] + ":" for key in (INSTANCE_KEY, keys.ticks(0), keys.decisions(0), keys.UPDATES, keys.WORKERS)
 )
-"""What llmctx itself writes there."""
+"""The keys that llmctx itself writes."""
 
 
 class Group(NamedTuple):
@@ -47,7 +47,7 @@ class Group(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What a keyspace holds."""
+    """The content of a keyspace."""
 
     keys: int
     """How many keys were looked at."""

@@ -1,1 +1,1 @@
-"""Alerts: whoever must know is told what the service logs, by a webhook or a command."""
+"""Alerts: a webhook or a command receives the log records that somebody must know about."""

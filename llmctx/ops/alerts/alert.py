@@ -1,7 +1,7 @@
 """An alert: what somebody must know now, as one JSON object.
 
-The one seam is logging: a log record that has an `alert` (`extra={"alert": NAME}`, and `"subject"` where there may be
-several of a kind) is an alert. So whatever is told to somebody stands in the log too, in the same words.
+The only interface is logging: a log record that has an `alert` (`extra={"alert": NAME}`, and `"subject"` if there may
+be several of a kind) is an alert. So every alert is in the log too, in the same words.
 """
 
 import json
@@ -31,7 +31,7 @@ ALERTS = {
     "maintenance": "`llmctx run --maintenance`: a step failed; it is tried again in an hour",
     "test": "`llmctx alerts --test`",
 }
-"""What each alert says."""
+"""The meaning of each alert."""
 
 MAX_TEXT_CHARS = 1000
 
@@ -40,17 +40,17 @@ class Alert(NamedTuple):
     """One alert."""
 
     name: str
-    """Which of the ALERTS it is."""
+    """Its name in ALERTS."""
     text: str
     """What happened, in a sentence or two."""
     subject: str = ""
-    """Which of several, the symbol for example; alerts of one name and subject are the same alert again."""
+    """Its subject, such as the symbol; alerts with the same name and subject are repetitions."""
     level: str = "error"
     """warning or error."""
     at_ms: int = 0
     """When it was noticed, in milliseconds since 1970 by this host's clock."""
     repeats: int = 0
-    """How often the same was noticed since it was last sent."""
+    """How often it was repeated since it was last sent."""
 
     def document(self, instance: str) -> bytes:
         """The JSON object that is sent."""
@@ -69,7 +69,7 @@ class Alert(NamedTuple):
 
 
 def alert_of(record: logging.LogRecord, secrets: Iterable[str] = ()) -> Alert | None:
-    """The alert that a log record is, with the secrets in its text hidden; None if it is none."""
+    """The alert in a log record, with the secrets in its text hidden; None if it is not an alert."""
     name = getattr(record, "alert", None)
     if name not in ALERTS:
         return None

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
 class AlertSettings(BaseModel):
-    """Who is told of what must be known at once."""
+    """The receiver of alerts."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -16,9 +16,9 @@ class AlertSettings(BaseModel):
     token: SecretStr | None = None
     """A bearer token for the webhook."""
     command: str | None = Field(None, repr=False)  # it may hold a password
-    """A command to run in place of a webhook; it reads the JSON object from its standard input."""
+    """A command to run instead of a webhook; it reads the JSON object from its standard input."""
     repeat_s: int = Field(3600, ge=1)
-    """Seconds after which the same alert is sent again, if it is still noticed."""
+    """Seconds after which the same alert is sent again, if it still occurs."""
 
     @model_validator(mode="after")
     def _one_receiver(self) -> Self:

@@ -1,4 +1,4 @@
-"""The outbox: alerts wait here for their receiver, so that whoever logs one never waits."""
+"""The outbox: alerts wait here for their receiver, so logging one never blocks."""
 
 import asyncio
 import contextlib
@@ -16,9 +16,9 @@ from llmctx.tasks import end
 _log = logging.getLogger(__name__)
 
 REPEAT_S = 3600
-"""After this time the same alert is sent again, if it is still noticed."""
+"""After this time the same alert is sent again, if it still occurs."""
 MAX_WAITING = 200
-"""How many alerts wait at most; further ones are in the log only."""
+"""How many alerts wait at most; others are only in the log."""
 _MAX_KNOWN = 1000
 _LAST_S = 5.0
 
@@ -61,7 +61,7 @@ class Outbox(logging.Handler):
         self._waiting.put_nowait(alert._replace(repeats=repeats))
 
     async def run(self, retry: Retry = Retry()) -> None:  # noqa: B008  frozen
-        """Deliver what waits, one after another, until cancelled; what cannot be delivered is logged."""
+        """Deliver waiting alerts, one after another, until cancelled; failures are logged."""
         while True:
             alert = await self._waiting.get()
             try:
@@ -74,7 +74,7 @@ class Outbox(logging.Handler):
                 self._waiting.task_done()
 
     def _give_up(self, alert: Alert, why: str) -> None:
-        self._sent.pop((alert.name, alert.subject), None)  # noticed again, it is tried again
+        self._sent.pop((alert.name, alert.subject), None)  # if it occurs again, it is sent again
         _log.warning(f"{why} It was {alert.name}{f' of {alert.subject}' if alert.subject else ''}")
 
     async def empty(self) -> None:
@@ -85,7 +85,7 @@ class Outbox(logging.Handler):
 
 @asynccontextmanager
 async def sending_alerts(outbox: Outbox, receiver: Receiver, retry: Retry = Retry()) -> AsyncIterator[None]:  # noqa: B008  frozen
-    """Send what is logged meanwhile as an alert; at the end, what waits has five seconds more."""
+    """Send log records meanwhile as alerts; at the end, waiting ones have five more seconds."""
     logger = logging.getLogger("llmctx")
     task = asyncio.create_task(outbox.run(retry))
     logger.addHandler(outbox)

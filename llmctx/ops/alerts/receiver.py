@@ -20,13 +20,13 @@ _SERVER_ERROR = 500
 
 
 class Receiver(Protocol):
-    """Whoever is told."""
+    """A receiver of alerts."""
 
     async def tell(self, document: bytes) -> None:
         """Hand over one alert once; raises AlertError if that fails."""
 
     async def aclose(self) -> None:
-        """Close what is open."""
+        """Close open connections."""
 
 
 class Webhook:

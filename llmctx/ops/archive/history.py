@@ -2,8 +2,9 @@
 
     history/FAMILY/YYYY-MM-DD.parquet   columns key, id, time and fields (a map of names to exact bytes)
 
-These keys are capped and expire; they are no part of the trail, and nothing is trimmed. A day's file is written once,
-when a later day has begun in that family, so that recorded sessions are archived as live ones are.
+These keys are capped and expire; they are no part of the trail, and nothing is trimmed. A day's file is written once.
+Bars have the time of their market, so a day of theirs is complete when a later one has begun: recorded sessions are
+archived as live ones are. What the paper broker appends has the server's time, and its day is complete when it is over.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -50,16 +51,17 @@ async def archive_history(redis: Redis, place: Place) -> AsyncIterator[ArchivedH
 
     Raises TrailError if the server does not answer, ArchiveError if the place does not.
     """
+    with redis_errors("The server's time could not be read"):
+        now_ms = await server_ms(redis)
     for family, pattern in _STREAMS.items():
         with redis_errors("Live history could not be read"):
             names = sorted([key.decode() async for key in redis.scan_iter(match=pattern, count=1000)])
             known = set(place.names(f"history/{family}"))
-            for day in await _complete_days(redis, names):
+            for day in await _complete_days(redis, names, None if family == "bars" else now_ms // _DAY_MS):
                 name = _name(family, day)
                 if name not in known and (found := _store(place, name, await _rows_of(redis, names, day))) is not None:
                     yield found
     with redis_errors("Live values could not be read"):
-        now_ms = await server_ms(redis)
         found_values = zip(_VALUES, await redis.mget(_VALUES), strict=True)
     values = [(key, "", now_ms, {"value": raw}) for key, raw in found_values if isinstance(raw, bytes)]
     found = _store(place, _name("values", now_ms // _DAY_MS), values)
@@ -84,13 +86,16 @@ def archived_entries(place: Place, family: str) -> Iterator[tuple[str, StreamEnt
             yield key, StreamEntry(entry_id, {field.encode(): value for field, value in fields})
 
 
-async def _complete_days(redis: Redis, names: Iterable[str]) -> list[int]:
-    """The days since 1970 of which some stream has entries, but for the newest one."""
+async def _complete_days(redis: Redis, names: Iterable[str], today: int | None) -> list[int]:
+    """The days since 1970 of which some stream has entries, but for the newest one, unless that is before `today`."""
     ends: list[int] = []
     for name in names:
         oldest, newest = await read_stream(redis, name, count=1), await read_stream_back(redis, name, count=1)
         ends += [_time_ms(entry) // _DAY_MS for entry in (*oldest, *newest)]
-    return list(range(min(ends), max(ends))) if ends else []
+    if not ends:
+        return []
+    is_over = today is not None and max(ends) < today
+    return list(range(min(ends), max(ends) + 1 if is_over else max(ends)))
 
 
 async def _rows_of(redis: Redis, names: Iterable[str], day: int) -> list[_Row]:

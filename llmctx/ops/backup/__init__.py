@@ -1,1 +1,1 @@
-"""Backups: a snapshot of the server and the state directory, proven by restoring it, and put back when it is needed."""
+"""Backups: a snapshot of the server and the state directory, proven by restoring it, and restored when needed."""

@@ -1,7 +1,7 @@
-"""A snapshot put into a running server: it is offered as a primary's data, and the server loads it as a replica would.
+"""Load a snapshot into a running server: it is offered as a primary's data, and the server loads it as a replica.
 
 The server itself reads its own format, in one step, with every key, group, TTL and function. Writing key by key would
-need a writer for each type, and would be seen half done.
+need a writer for each type, and clients would see it half done.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ _CHUNK_BYTES = 256 * 1024
 
 
 class _Offer:
-    """What a primary says to its replica, for one snapshot."""
+    """A primary's side of the replication protocol, for one snapshot."""
 
     def __init__(self, file: BinaryIO, server: str) -> None:
         self._file = file
         self._server = server
         self.asked = 0
-        """How often the snapshot was asked for: a server that asks again could not load it."""
+        """How often the snapshot was requested: a server that asks again could not load it."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection until the replica ends it."""

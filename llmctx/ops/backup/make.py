@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 _PROOF = f"{PARTIAL}proof"
 _ADDRESS = "address"
 _Proof = tuple[list[RestoredPartition], str | None]
-"""What was found in each partition, and why the backup is bad; None if it is good."""
+"""The result for each partition, and why the backup is bad; None if it is good."""
 
 
 class Made(NamedTuple):
@@ -149,7 +149,7 @@ def _fault_of(part: RestoredPartition) -> str | None:
 
 
 async def _end_leases(redis: Redis, instance: Instance) -> None:
-    """End the leases in a copy; their holder is at work on the live server."""
+    """End the leases in a copy; their holder is still running on the live server."""
     for partition in range(instance.partitions):
         if await redis.exists(lease_key(partition)):
             await redis.hset(lease_key(partition), mapping={"owner": "", "ends_ms": 0})
@@ -160,7 +160,7 @@ def _note_address(scratch: Path, url: str) -> None:
 
 
 async def _end_orphan(scratch: Path) -> None:
-    """End the embedded server of a backup that was killed: it would keep its memory for good."""
+    """End the embedded server of a killed backup, which would keep its memory for good."""
     path = scratch / _ADDRESS
     if not path.exists():
         return

@@ -1,4 +1,4 @@
-"""A backup put back: the snapshot into the server, files into the state directory, later records from the spool."""
+"""Restore a backup: the snapshot into the server, files into the state directory, later records from the spool."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ Begin = Callable[[str, int], Callable[[], None]]
 
 
 class RestoredPartition(NamedTuple):
-    """What became of one partition."""
+    """The result for one partition."""
 
     partition: int
     """The partition."""
@@ -53,7 +53,7 @@ class RestoredPartition(NamedTuple):
 
     @property
     def fault(self) -> str | None:
-        """What verification found wrong, apart from what is missing; None if nothing is."""
+        """What verification found wrong, apart from missing records; None if nothing is."""
         fault = self.report.fault
         if fault is None or (self.missing is not None and fault.rule == "tail" and fault.at == self.missing[0]):
             return None
@@ -61,7 +61,7 @@ class RestoredPartition(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """What a restore did."""
+    """The result of a restore."""
 
     state_files: list[str]
     """The files that the state directory lacked."""
@@ -70,7 +70,7 @@ class Restored(NamedTuple):
     partitions: list[RestoredPartition]
     """Every partition."""
     erased_again: int
-    """How many names of people the snapshot had which were erased after it was made."""
+    """How many names of people in the snapshot were erased after it was made."""
 
 
 async def check_target(redis: Redis, *, over: bool) -> int:

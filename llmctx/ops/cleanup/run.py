@@ -1,4 +1,4 @@
-"""A whole cleanup, step by step, and the result files of old replays."""
+"""A whole cleanup, step by step: single live keys and the result files of old replays; `lists` has the other steps."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,19 +8,75 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from llmctx import clock
+from llmctx.connection.streams import read_stream_back
 from llmctx.errors import ServerError
 from llmctx.ops.cleanup.lists import remove_consumers, remove_stale, trim_streams
-from llmctx.ops.cleanup.live import expire_lasting, remove_closed
 from llmctx.ops.cleanup.scope import Scope, Tally
 from llmctx.replay.results import RESULTS
-from llmctx.schema.keys import DAY_S
+from llmctx.schema import keys
+from llmctx.schema.keys import BY_SECTION, DAY_S, FAMILIES
 
 REPLAYS_KEPT_DAYS = 30
 """How long the results of a replay are kept by default after their last write."""
 _HEAD_BYTES = 4096
+_MIN_AGE_MS = 3_600_000
+"""Anything younger may belong to a position that is just being opened."""
+_CLOSED_READ = 10_000
+_POSITION = BY_SECTION["position"]
+
+
+async def _expire_lasting(scope: Scope, tally: Tally) -> None:
+    """Give each key that should expire, and does not, the TTL of its family; a plain SET removes it again."""
+    for family in FAMILIES:
+        if family.lifetime_s is None or family.section in scope.read_only:
+            continue
+        async for key, _ in scope.keys_of(family):
+            if await scope.redis.ttl(key) != -1:
+                continue
+            size = await scope.redis.memory_usage(key)
+            if not scope.apply or await scope.redis.expire(key, family.lifetime_s, nx=True):
+                tally.add(key, size or 0)
+
+
+async def _remove_closed(scope: Scope, tally: Tally) -> None:
+    """Remove monitoring and signals of positions that are closed.
+
+    An exit signal without a position is about a closed one. Any other signal may open the next one, unless its symbol's
+    position was closed after it. Where another system writes the positions, whether one is closed is unknown.
+    """
+    if "position" in scope.read_only:
+        return
+    closed_ms = await _closing_times(scope)
+    for family in (BY_SECTION["monitoring"], BY_SECTION["signals"]):
+        if family.section in scope.read_only:
+            continue
+        async for key, parts in scope.keys_of(family):
+            value = await scope.read(key, family)
+            if value is None or value.written_ms is None or value.written_ms > scope.now_ms - _MIN_AGE_MS:
+                continue
+            about_closed = parts.get("signal_type", "exit") == "exit"
+            if about_closed or value.written_ms <= closed_ms.get(parts["symbol"], -1):
+                await scope.remove(tally, key, value.raw, _POSITION.key(parts["symbol"]))
+
+
+async def _closing_times(scope: Scope) -> dict[str, int]:
+    """When each symbol's position was last closed, as far as the paper broker noted it."""
+    found: dict[str, int] = {}
+    if await scope.redis.type(keys.CLOSED) != b"stream":
+        return found
+    for entry in await read_stream_back(scope.redis, keys.CLOSED, count=_CLOSED_READ):
+        symbol = entry.fields.get(b"symbol", b"").decode(errors="replace")
+        try:
+            closed_ms = clock.to_ms(clock.parse_iso(entry.fields.get(b"exit_time", b"").decode()))
+        except ValueError:
+            continue
+        found.setdefault(symbol, closed_ms)  # newest first
+    return found
+
+
 _STEPS = {
-    "expire": expire_lasting,
-    "closed_positions": remove_closed,
+    "expire": _expire_lasting,
+    "closed_positions": _remove_closed,
     "stale_lists": remove_stale,
     "streams": trim_streams,
     "consumers": remove_consumers,
@@ -39,7 +95,7 @@ class CleanupStep(NamedTuple):
     items: int
     """How many entries, members, consumers or files it removed besides."""
     bytes: int
-    """The memory that they take, or of files the disk space: freed at once, or when the new TTL ends."""
+    """The memory that they use, or the disk space of files: freed at once, or when the new TTL ends."""
     names: list[str]
     """The first of them."""
 
@@ -53,11 +109,10 @@ async def clean_up(
     replays_kept_days: int = REPLAYS_KEPT_DAYS,
     read_only: frozenset[str] = frozenset(),
 ) -> AsyncIterator[CleanupStep]:
-    """Take every step and yield what it did; with `apply` False, what it would do.
+    """Run every step and yield what it did; with `apply` False, what it would do.
 
-    `read_only` names the sections that another system writes: none of their keys is changed.
-
-    Raises ServerError if the server does not answer, OSError if a file cannot be removed.
+    `read_only` names the sections that another system writes: none of their keys is changed. Raises ServerError if the
+    server does not answer, OSError if a file cannot be removed.
     """
     try:
         scope = await Scope.of(redis, partitions, apply=apply, read_only=read_only)

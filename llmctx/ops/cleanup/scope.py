@@ -1,4 +1,4 @@
-"""What every step of a cleanup works with: the server, its clock, and the count of what was done."""
+"""What every step of a cleanup works with: the server, its clock, and a tally."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -35,7 +35,7 @@ class Tally:
         """The first of them."""
 
     def add(self, name: str, size: int, *, items: int = 0) -> None:
-        """Count a key, or with `items` what was removed from it."""
+        """Count a key or, with `items`, what was removed from it."""
         self.keys += 0 if items else 1
         self.items += items
         self.bytes += size
@@ -47,7 +47,7 @@ class Value(NamedTuple):
     """A live key's value."""
 
     raw: bytes
-    """As it was read."""
+    """The bytes as read."""
     written_ms: int | None
     """When it was written, by its own timestamp; None if it has none or is malformed (`llmctx keys` reports that)."""
 
@@ -101,7 +101,7 @@ class Scope:
         return Value(raw, None if written is None else clock.to_ms(written))
 
     async def remove(self, tally: Tally, key: str, raw: bytes, *absent: str) -> None:
-        """Remove a key that still holds what was read, unless the key in `absent` exists."""
+        """Remove a key that still holds the bytes read, unless the key in `absent` exists."""
         if self.apply:
             size = await _REMOVE(self.redis, [key, *absent], [raw])
         else:

@@ -1,4 +1,4 @@
-"""The whole examination: every check in turn; what cannot be asked is unknown, and never keeps the others back."""
+"""The whole examination: every check in turn; a check that cannot be made is unknown, and never prevents the others."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -18,39 +18,15 @@ from llmctx.ops.doctor.subject import Places, Subject
 Check = Callable[[Subject], Awaitable[Finding]]
 
 SERVER: tuple[Check, ...] = (
-    server.server,
-    server.role,
-    server.exposure,
-    server.connections,
-    server.persistence,
-    server.last_save,
-    server.fsync,
-    server.latency,
-    server.stalls,
-    memory.eviction,
-    memory.memory,
-    memory.hits,
-    memory.evictions,
-    live_keys.lifetimes,
-    live_keys.live_values,
-    host.clock_skew,
-    trail.functions,
-    trail.instance,
-)
+    server.server, server.role, server.exposure, server.connections, server.persistence, server.last_save,
+    server.fsync, server.latency, server.stalls, memory.eviction, memory.memory, memory.hits, memory.evictions,
+    live_keys.lifetimes, live_keys.live_values, host.clock_skew, trail.functions, trail.instance,
+)  # fmt: skip
 """The checks that need only a server."""
 TRAIL: tuple[Check, ...] = (
-    memory.days_until_full,
-    memory.expiring_trail,
-    trail.leases,
-    trail.backlog,
-    trail.dead_letters,
-    trail.incidents,
-    trail.halts,
-    trail.checkpoints,
-    trail.archive,
-    model.calls,
-    model.templates,
-)
+    memory.days_until_full, memory.expiring_trail, trail.leases, trail.backlog, trail.dead_letters, trail.incidents,
+    trail.halts, trail.checkpoints, trail.archive, model.calls, model.templates,
+)  # fmt: skip
 """The checks of a trail; `instance` says so if there is none."""
 HOST: tuple[Check, ...] = (utc.utc, host.disk, host.key, host.backup)
 """The checks of this host."""
@@ -72,10 +48,7 @@ async def examine(url: str, places: Places) -> AsyncIterator[Finding]:
 
 
 async def examine_subject(subject: Subject) -> AsyncIterator[Finding]:
-    """The same of what is open already.
-
-    Raises OSError if the redis.conf cannot be read.
-    """
+    """The same with open connections. Raises OSError if the redis.conf cannot be read."""
     for check in (*SERVER, *drifts(subject.places.redis_conf)):
         yield await _found(check, subject)
     if await _has_trail(subject):
@@ -94,7 +67,7 @@ async def _found(check: Check, subject: Subject) -> Finding:
 
 
 def _why(error: Exception) -> tuple[str, str]:
-    """Why something could not be asked, and what to do about it."""
+    """Why a check could not be made, and what to do about it."""
     match error:
         case LlmctxError():
             return error.what.rstrip("."), error.do

@@ -10,23 +10,23 @@ class Level(StrEnum):
     GREEN = "green"
     """In order."""
     AMBER = "amber"
-    """Not as it should be, or unknown; it will hurt."""
+    """Not as it should be, or unknown; it will cause harm."""
     RED = "red"
-    """It hurts now, or evidence may be lost."""
+    """It causes harm now, or evidence may be lost."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found out."""
+    """The result of one check."""
 
     name: str = field(default="", kw_only=True)
     """The check's name, which the examination gives it."""
     level: Level
     """How bad it is."""
     what: str
-    """How things stand."""
+    """The present state."""
     consequence: str = ""
-    """What follows from it; empty if all is in order."""
+    """The consequence; empty if all is in order."""
     do: str = ""
     """What to do about it; empty if all is in order."""
 
@@ -37,17 +37,17 @@ def green(what: str) -> Finding:
 
 
 def amber(what: str, consequence: str, do: str) -> Finding:
-    """The finding that something will hurt."""
+    """The finding that something will cause harm."""
     return Finding(Level.AMBER, what, consequence, do)
 
 
 def red(what: str, consequence: str, do: str) -> Finding:
-    """The finding that something hurts now."""
+    """The finding that something causes harm now."""
     return Finding(Level.RED, what, consequence, do)
 
 
 def unknown(why: str, do: str) -> Finding:
-    """The finding that nothing can be said, which is never green."""
+    """The finding that nothing is known, which is never green."""
     return amber(f"unknown: {why}", "Nobody would notice if this went wrong.", do)
 
 

@@ -19,7 +19,7 @@ AMBER_SKEW_MS, RED_SKEW_MS = 100, 1000
 AMBER_BACKUP_MS, RED_BACKUP_MS = 26 * 3_600_000, 8 * 86_400_000
 """How old the newest backup may be: a day and two hours, or a week and a day."""
 AMBER_FREE, RED_FREE = 2**30, 2**28
-"""So few bytes free are little, or too little."""
+"""So few bytes free are too few, or will soon be."""
 
 _UNPUBLISHED = "Without it decisions are recorded, but none is published."
 
@@ -60,11 +60,7 @@ async def disk(subject: Subject) -> Finding:
         )
     if free >= AMBER_FREE:
         return green(what)
-    return (red if free < RED_FREE else amber)(
-        what,
-        _UNPUBLISHED,
-        f"Free space on the disk of {folder}, or move it.",
-    )
+    return (red if free < RED_FREE else amber)(what, _UNPUBLISHED, f"Free space on the disk of {folder}, or move it.")
 
 
 def _size(folder: Path) -> int:
@@ -72,7 +68,7 @@ def _size(folder: Path) -> int:
 
 
 async def key(subject: Subject) -> Finding:
-    """Whether the instance key is here, is the one that signed the trail, and for its owner alone."""
+    """Whether the instance key is here, is the one that signed the trail, and readable only by its owner."""
     instance = await subject.instance()
     if instance is None:
         return green("none yet; it is made with the trail")

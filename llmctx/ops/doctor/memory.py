@@ -1,4 +1,4 @@
-"""Checks of the server's memory: how full it is, for how long it lasts, and what was evicted."""
+"""Checks of the server's memory: how full it is, how long it will last, and what was evicted."""
 
 from statistics import fmean
 
@@ -26,7 +26,7 @@ _EVICTIONS = {
 
 
 async def eviction(subject: Subject) -> Finding:
-    """What the server does when its memory is full; INFO tells that to users who may not read the configuration."""
+    """What the server does when its memory is full; INFO tells that even users who may not read the configuration."""
     policy = str((await subject.info())["maxmemory_policy"])
     do = "Run `redis-cli CONFIG SET maxmemory-policy volatile-lru`, and write it in redis.conf."
     if policy.startswith("allkeys-"):

@@ -1,4 +1,4 @@
-"""Checks of the endpoint and the prompt, as the newest records show them."""
+"""Checks of the endpoint and the prompt, judging by the newest records."""
 
 from llmctx.errors import TemplateError
 from llmctx.llm.failures import MAX_CONSECUTIVE_FAILURES, FailureCount, failure_of

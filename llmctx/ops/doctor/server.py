@@ -12,9 +12,9 @@ from llmctx.ops.doctor.subject import Subject
 MAX_CALL_MS = 20
 """A p99 of our functions above this is slow: a tick calls three of them."""
 MAX_STALL_MS = 100
-"""A command or an event that held the server up for longer is told."""
+"""A command or an event that blocks the server for longer is reported."""
 MAX_CONNECTED_SHARE = 0.8
-"""A larger share of maxclients in use is told."""
+"""A larger share of maxclients in use is reported."""
 
 _CLOSED = {
     "client_output_buffer_limit_disconnections": "client-output-buffer-limit",
@@ -27,7 +27,7 @@ _LOOPBACK = ("127.", "::1", "-::1", "localhost")
 
 
 async def server(subject: Subject) -> Finding:
-    """Whether a server of a version that is good enough answers; `check` refuses all others."""
+    """Whether a server of a sufficient version answers; `check` refuses all others."""
     return green(f"{await check(subject.redis, subject.url)} at {without_password(subject.url)}")
 
 
@@ -92,7 +92,7 @@ async def exposure(subject: Subject) -> Finding:
 
 
 async def _lets_strangers_in(subject: Subject) -> bool:
-    """Whether it answers a connection that names neither user nor password."""
+    """Whether it answers a connection without user and password."""
     stranger = connect(subject.url, retries=0)
     stranger.connection_pool.connection_kwargs |= {"username": None, "password": None}
     try:
@@ -177,7 +177,7 @@ async def latency(subject: Subject) -> Finding:
 
 
 async def stalls(subject: Subject) -> Finding:
-    """Whether anything held the server up in the last hour (LATENCY, if it monitors, and SLOWLOG)."""
+    """Whether anything blocked the server in the last hour (LATENCY, if it monitors, and SLOWLOG)."""
     events = await execute(subject.redis, "LATENCY", "LATEST")
     slow = await execute(subject.redis, "SLOWLOG", "GET", 128)
     since_s = clock.now_ms() // 1000 - _HOUR_S

@@ -1,4 +1,4 @@
-"""The server's live configuration against a redis.conf: one finding for each setting of the file."""
+"""The server's live configuration compared with a redis.conf: one finding for each setting of the file."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ from llmctx.ops.doctor.subject import Subject
 
 _UNITS = {"k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
 _LEFT_OUT = ("include", "port")
-"""The address names the port, and an included file is the server's own matter."""
+"""The address names the port, and included files are the server's own business."""
 _CONSEQUENCES = {
     "maxmemory": "How much the trail may grow before ticks stop is another amount than was planned for.",
     "maxmemory-policy": "What the server does when its memory is full is something else than was planned for.",

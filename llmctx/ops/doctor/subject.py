@@ -10,7 +10,7 @@ from llmctx.schema.mapping.sections import Sections
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.instance import Instance, read_instance
 from llmctx.trail.log.log import Log
-from llmctx.worker.memory import Memory, MemoryWatch
+from llmctx.worker.memory import MemoryUse, MemoryWatch
 from llmctx.worker.status import read_status, recent_records
 
 T = TypeVar("T")
@@ -32,9 +32,9 @@ class Places(NamedTuple):
 
 
 class Subject:
-    """A server with its trail, as far as the doctor asks for it.
+    """A server with its trail, as the doctor needs it.
 
-    Its methods raise redis.exceptions.RedisError or LlmctxError if the server does not say: the check is unknown then.
+    Its methods raise redis.exceptions.RedisError or LlmctxError if the server does not tell: the check is then unknown.
     """
 
     def __init__(self, redis: Redis, url: str, places: Places) -> None:
@@ -54,7 +54,7 @@ class Subject:
         """The live configuration."""
         return await self._once("config", self._config)
 
-    async def memory(self) -> Memory:
+    async def memory(self) -> MemoryUse:
         """How the server's memory is used."""
         return await self._once("memory", MemoryWatch(self.redis).measure)
 
@@ -63,11 +63,11 @@ class Subject:
         return await self._once("instance", lambda: read_instance(self.redis))
 
     async def partitions(self) -> list[dict[str, Any]]:
-        """The state of each partition, as `llmctx status` tells it."""
+        """The state of each partition, as in `llmctx status`."""
         return cast("list[dict[str, Any]]", (await self.status())["partitions"])
 
     async def status(self) -> dict[str, Any]:
-        """What `llmctx status` tells."""
+        """The output of `llmctx status`."""
         return await self._once("status", self._status)
 
     async def recent(self) -> list[Entry]:

@@ -175,7 +175,7 @@ async def _oldest_ms(log: Log) -> int:
 
 
 async def archive(subject: Subject) -> Finding:
-    """How old the oldest record is that was not moved to an archive."""
+    """How old the oldest record outside any archive is."""
     found = await subject.instance()
     logs = [] if found is None else subject.logs(found)
     now_ms = await server_ms(subject.redis)

@@ -1,4 +1,4 @@
-"""The check that this host's clock follows UTC, as chrony or timedatectl tell it."""
+"""The check that this host's clock follows UTC, according to chrony or timedatectl."""
 
 import asyncio
 import re
@@ -8,7 +8,7 @@ from llmctx.ops.doctor.finding import Finding, amber, green, red, unknown
 from llmctx.ops.doctor.subject import Subject
 
 AMBER_OFFSET_MS, RED_OFFSET_MS = 100, 1000
-"""How far this host's clock may be from UTC at most."""
+"""The largest accepted difference between this host's clock and UTC."""
 
 _ASK_S = 5
 _OWN_CLOCK = "7F7F0101"
@@ -54,7 +54,7 @@ def _by_chrony(tracking: dict[str, str]) -> Finding:
 
 
 async def _ask(*command: str) -> str | None:
-    """What a program prints; None if it is missing, fails or does not end."""
+    """The output of a program; None if it is missing, fails or does not end."""
     if shutil.which(command[0]) is None:
         return None
     process = await asyncio.create_subprocess_exec(

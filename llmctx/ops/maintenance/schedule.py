@@ -11,7 +11,7 @@ _HOUR_MS = 3_600_000
 
 
 class Schedule(BaseModel):
-    """When each step is done, and with which options. An interval of 0 hours means never."""
+    """When each step runs, and with which options. An interval of 0 hours means never."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,7 +48,7 @@ class Schedule(BaseModel):
         return now_ms - (now_ms - offset_ms) % interval_ms
 
     def is_due(self, step: Step, done_ms: int | None, now_ms: int) -> bool:
-        """Whether a step is due now that was last done at `done_ms`; None: it never was."""
+        """Whether a step that last ran at `done_ms` is due now; None if it never ran."""
         if self.interval_ms(step) == 0:
             return False
         return done_ms is None or done_ms < self.due_ms(step, now_ms)

@@ -1,1 +1,1 @@
-"""Metrics for Prometheus: what a service settles, and how its server and its trail stand. No label names a symbol."""
+"""Metrics for Prometheus about settled records, the server and the trail. No label names a symbol."""

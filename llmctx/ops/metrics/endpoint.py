@@ -1,4 +1,4 @@
-"""The address at which Prometheus asks a service for its metrics."""
+"""The address at which Prometheus scrapes a service's metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -37,11 +37,9 @@ class Address(NamedTuple):
 async def serve_metrics(
     address: Address, redis: Redis, partitions: int, prices: Mapping[str, Price], breakers: Mapping[str, Breaker]
 ) -> AsyncIterator[tuple[RecordMetrics, int]]:
-    """Serve metrics at http://HOST:PORT/metrics; yields what counts records, and the port.
+    """Serve metrics at http://HOST:PORT/metrics; yields the counter of records, and the port.
 
-    `breakers` are those of several endpoints, by name.
-
-    Raises LlmctxError if the port cannot be used.
+    `breakers` are those of several endpoints, by name. Raises LlmctxError if the port cannot be used.
     """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)

@@ -1,4 +1,4 @@
-"""Metrics of the server and the trail, read anew for each scrape, so that none is older than it."""
+"""Metrics of the server and the trail, read for each scrape, so that none is older than it."""
 
 import asyncio
 import logging
@@ -57,7 +57,7 @@ class ServerCollector(Collector):
         self._loop = asyncio.get_running_loop()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every metric; of a server that does not answer in time only that it is down."""
+        """Yield every metric; for a server that does not answer in time only that it is down."""
         up = GaugeMetricFamily("llmctx_redis_up", "Whether the server answered.")
         reading = asyncio.run_coroutine_threadsafe(self._read(), self._loop)
         try:
@@ -117,7 +117,7 @@ class ServerCollector(Collector):
         try:
             checkpoint = None if note is None else read_note(note)
         except CheckpointError:
-            checkpoint = None  # what is unusable covers nothing
+            checkpoint = None  # an unusable one covers nothing
         if checkpoint is not None:
             found["unsigned_records"] = max(0, size - checkpoint.size)
             found["checkpoint_age_seconds"] = max(0, now_ms - checkpoint.time_ms) / 1000
@@ -135,7 +135,7 @@ def _latencies(info: dict[str, Any]) -> Metric:
 
 
 def _budget(found: dict[str, Any] | None) -> tuple[Metric, ...]:
-    """What was used today of the daily budget, and how many calls it refused: none without a budget."""
+    """The amounts of the daily budget used today, and the number of refused calls; none without a budget."""
     used = GaugeMetricFamily("llmctx_budget_used", "Used and reserved of the daily budget.", labels=["unit"])
     limit = GaugeMetricFamily("llmctx_budget_limit", "The daily budget.", labels=["unit"])
     refused = GaugeMetricFamily("llmctx_budget_refused_calls", "Calls not made today.", labels=["scope"])
@@ -155,7 +155,7 @@ def _budget(found: dict[str, Any] | None) -> tuple[Metric, ...]:
 
 
 def _halts(names: list[str]) -> Metric:
-    """How many halts there are: of everything, and of single symbols, which are no labels."""
+    """The number of halts: of everything, and of single symbols, which are no labels."""
     family = GaugeMetricFamily("llmctx_halts", "Halts that are set.", labels=["scope"])
     family.add_metric(["all"], names.count(ALL))
     family.add_metric(["symbol"], len(names) - names.count(ALL))

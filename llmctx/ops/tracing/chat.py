@@ -15,7 +15,7 @@ ANSWERED = "answered"
 
 
 def call_attributes(record: Mapping[str, Any], completion: Mapping[str, Any]) -> Attributes:
-    """The attributes of one call: what was asked of whom, and what came of it, without content."""
+    """The attributes of one call: the request, the endpoint and the outcome, without content."""
     request, prompt = record.get("request", {}), record.get("prompt", {})
     found: Attributes = {
         GenAI.OPERATION: "chat",
@@ -52,7 +52,7 @@ def _server(endpoint: str | None) -> Attributes:
 
 
 def content_attributes(record: Mapping[str, Any], pieces: Mapping[str, bytes]) -> Attributes:
-    """What was said in the last call by a record and its evidence, in the structured form of the conventions.
+    """The content of the last call, from a record and its evidence, in the structured form of the conventions.
 
     System instructions stand apart only where the endpoint's protocol sends them apart from the messages.
     """
@@ -76,7 +76,7 @@ def _text(content: Any) -> dict[str, Any]:
 
 
 def evaluation_attributes(grounding: Mapping[str, Any], response_id: str | None) -> Attributes:
-    """The attributes of the event that tells how well the answer is grounded: the share of numbers that are."""
+    """The attributes of the event that says how well the answer is grounded: the share of numbers that are."""
     wrong = {name: len(grounding.get(name, ())) for name in ("miscited", "false_prices")}
     counts = {name: grounding[name] for name in ("cited", "uncited", "unread")} | wrong
     judged = counts["cited"] + counts["uncited"] + counts["unread"] + counts["miscited"]

@@ -41,7 +41,7 @@ class TickSpans:
     """Makes the spans of each record that a service settles."""
 
     def __init__(self, tracer: Tracer, *, content: bool) -> None:
-        """With `content` the calls carry what was said."""
+        """With `content`, spans carry prompts and answers."""
         self._tracer = tracer
         self._content = content
 
@@ -50,7 +50,7 @@ class TickSpans:
         steps = list(_steps(entry.timings_ms, clock.now_ms() * _NS_PER_MS))
         if not steps:
             return
-        # An empty context: a tick begins a trace of its own, whatever surrounds the service.
+        # An empty context: a tick begins a separate trace, whatever surrounds the service.
         root = self._tracer.start_span("tick", Context(), start_time=steps[0].began, attributes=_tick(entry))
         for step in steps:
             self._step(entry, step, set_span_in_context(root, Context()))
@@ -115,7 +115,7 @@ def _tick(entry: Entry) -> dict[str, Any]:
 
 
 def _of(step: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """What is told of a step beside its duration."""
+    """The attributes of a step besides its duration."""
     if step == "read":
         sections = record.get("snapshot", {}).get("sections", {})
         return {Ours.STALE: [name for name, section in sections.items() if section["status"] != "fresh"]}

@@ -1,4 +1,4 @@
-"""Where traces are sent, as settings give it."""
+"""The settings of traces."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,6 +9,6 @@ class OtelSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     endpoint: str | None = Field(None, repr=False)  # it may hold a password
-    """The collector's base URL, OTLP over HTTP, for example http://127.0.0.1:4318; unset: no traces."""
+    """The collector's base URL, OTLP over HTTP, for example http://127.0.0.1:4318. Default: no traces."""
     content: bool = False
     """Whether spans carry prompts and answers."""

@@ -34,7 +34,7 @@ def _text_of(value: bytes) -> str | dict[str, str]:
 
 
 def read_document(rule: SectionRule, raw: bytes, seen_ms: Mapping[str, int]) -> Any:
-    """The schema's document in what was read from a mapped key; `seen_ms` holds the fields that are first_seen.
+    """The schema's document from the bytes of a mapped key; `seen_ms` holds the fields that are first_seen.
 
     Raises ValueError if the bytes are not JSON, or a path cannot be evaluated.
     """
@@ -97,7 +97,7 @@ def _moment(microseconds: Decimal, unreadable: Any) -> Any:
 
 
 def number_in(value: Any) -> Decimal | None:
-    """The number that a value is, or that a text consists of; None if it is none."""
+    """The number that a value is or that a text represents; None if there is none."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | Decimal):

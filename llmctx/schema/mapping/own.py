@@ -1,4 +1,4 @@
-"""The model of a section of one's own, from its JSON Schema with a `unit` for each number."""
+"""The model of a custom section, from its JSON Schema with a `unit` for each number."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -22,16 +22,17 @@ _COMPARISONS: dict[str, Any] = {
 
 
 class OwnValue(LiveValue):
-    """The value of a section of one's own."""
+    """The value of a custom section."""
 
     written_field: ClassVar[str | None] = None
-    """The field with the time when it was written; None if it has none."""
+    """The field with its write time; None if it has none."""
     event_field: ClassVar[str | None] = None
-    """The field with the time of what it tells; None if it has none."""
+    """The field with the time of the reported event; None if it has none."""
 
 
 def own_model(name: str, schema: dict[str, Any], time: str | None = None, event: str | None = None) -> type[OwnValue]:
-    """The model of a section with this schema, whose field `time` says when it was written, and `event` what of.
+    """The model of a section with this schema, whose field `time` has the write time, and `event` the time of the
+    event.
 
     Raises ValueError that names the place of the first keyword or type that is not supported.
     """

@@ -1,4 +1,4 @@
-"""What llmctx.toml says of one section: its key, what is in it, and which field of it is which field of the schema."""
+"""What llmctx.toml says about one section: its key, its type, and how its fields map to the schema's."""
 
 import re
 from decimal import Decimal
@@ -12,7 +12,7 @@ WHOLE = "."
 """The name under which `fields` maps a whole value, such as a list of symbols."""
 
 ENTRY_TIME = "entry_time"
-"""The time that a position is told by: where it is first_seen, it is that of the first package with the position."""
+"""The time that identifies a position; if it is first_seen, it is that of the first package with the position."""
 
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _PLACEHOLDERS = {"symbol", "symbol_lower", "signal_type"}
@@ -20,7 +20,7 @@ _PATTERN_CHARACTERS = set("*?[]\\")
 _MAX_KEY_CHARS = 200
 
 Scalar = str | bool | int | Decimal | None
-"""What a constant, or the meaning of a word, can be."""
+"""What a constant, or the meaning of a word, may be."""
 
 
 def _from_text(value: Any) -> Any:
@@ -43,15 +43,15 @@ class FieldRule(BaseModel):
     constant: Scalar = None
     """Its value, if the source has none."""
     first_seen: bool = False
-    """Of a time that the source does not have: when the present bytes of the section were first in a package."""
+    """For a time that the source lacks: when the present bytes of the section first appeared in a package."""
     factor: Decimal | None = None
-    """What its number is multiplied by."""
+    """The factor that its number is multiplied by."""
     epoch: Literal["s", "ms", "us", "ns"] | None = None
     """The unit of its time, if that is a number since 1970."""
     words: dict[str, Scalar] = {}
-    """What its words mean; case makes no difference, and other words stay as they are."""
+    """The meanings of its words; case is ignored, and other words stay as they are."""
     each: dict[str, "FieldSource"] = {}
-    """How each item of its list is mapped."""
+    """The mapping of each item of its list."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -71,23 +71,23 @@ class SectionRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     key: str | None = Field(None, min_length=1, max_length=_MAX_KEY_CHARS)
-    """The key, with {symbol} (or {symbol_lower}) and {signal_type} as placeholders; unset: the schema's own."""
+    """The key, with {symbol} (or {symbol_lower}) and {signal_type} as placeholders; by default the schema's own."""
     kind: Annotated[Literal["string", "hash"], BeforeValidator(_readable)] = "string"
     """What is stored there: one JSON text, or a hash."""
     field: str | None = Field(None, min_length=1, max_length=_MAX_KEY_CHARS)
-    """The field of the hash that holds the value as JSON, with the same placeholders; unset: the whole hash."""
+    """The field of the hash that holds the value as JSON, with the same placeholders; by default the whole hash."""
     json_fields: tuple[str, ...] = ()
     """The fields of the hash that hold JSON."""
     max_age_s: int | None = Field(None, ge=0, le=10**12)
-    """Seconds after which the section is stale; unset: the section's default."""
+    """Seconds after which the section is stale; by default the section's own limit."""
     fields: dict[str, FieldSource] = {}
-    """The schema's fields, each with its source; empty: the value already has the schema's names."""
+    """The schema's fields, each with its source; empty if the value already has the schema's names."""
     says: str = Field("", max_length=500)
-    """Of a section of one's own: what it tells the model, in a sentence."""
+    """For a custom section: the sentence that explains it to the model."""
     time: str | None = None
-    """Of a section of one's own: the field with the time when it was written; unset: when its bytes were first seen."""
+    """For a custom section: the field with the write time; by default, when its bytes were first seen."""
     event: str | None = None
-    """Of a section of one's own: the field with the time of what it tells."""
+    """For a custom section: the field with the time of the reported event."""
     json_schema: dict[str, Any] | None = Field(None, alias="schema")
     """Of a section of one's own: its JSON Schema, with a `unit` for each number."""
 

@@ -1,4 +1,4 @@
-"""A range that is archived and proven: what the owner of a partition is told, so that it notes and trims it."""
+"""A range that is archived and proven, as told to the owner of a partition, which records and trims it."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,7 +11,7 @@ class ArchivedRange(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     first: int
-    """The index of its first record, where the log begins so far."""
+    """The index of its first record, where the log begins before the trim."""
     base: dict[str, str]
     """The base after it (`Base.fields`)."""
     made_ms: int

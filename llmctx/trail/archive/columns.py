@@ -39,13 +39,13 @@ def arrow() -> Any:
 
 
 class _Leaves:
-    """Some parsed leaves, read a field at a time."""
+    """Parsed leaves, read one field at a time."""
 
     def __init__(self, records: list[Any]) -> None:
         self._found: dict[tuple[str, ...], list[Any]] = {(): records}
 
     def at(self, *path: str) -> list[Any]:
-        """What stands in each leaf at a path; None where it has nothing there."""
+        """The value of each leaf at a path; None if it has none."""
         if path not in self._found:
             *parent, name = path
             self._found[path] = [each.get(name) if isinstance(each, dict) else None for each in self.at(*parent)]
@@ -60,7 +60,7 @@ def _at(*path: str) -> _Column:
 
 
 def _number(*path: str) -> _Column:
-    """A number that the leaf has as text."""
+    """A number that the leaf stores as text."""
     return lambda leaves: [_float(text) for text in leaves.at(*path)]
 
 
@@ -72,7 +72,7 @@ def _float(text: Any) -> float | None:
 
 
 def _count(*path: str) -> _Column:
-    """How many items a list has; 0 where its object has none."""
+    """The length of a list; 0 if its object has none."""
     return lambda leaves: [
         None if parent is None else len(items) if isinstance(items, list) else 0
         for parent, items in zip(leaves.at(*path[:-1]), leaves.at(*path), strict=True)
@@ -80,7 +80,7 @@ def _count(*path: str) -> _Column:
 
 
 def _tokens(name: str) -> _Column:
-    """The tokens of the call, those of a first answer included."""
+    """The tokens of the call, including those of a first answer."""
     last, first = ("completion", "usage", name), ("reasked", "completion", "usage", name)
     return lambda leaves: [
         a if b is None else b if a is None else _sum(a, b)
@@ -142,9 +142,9 @@ _TYPED: dict[str, tuple[str, _Column]] = {
     "false_prices": ("int64", _count("grounding", "false_prices")),
     "code": ("word", _at("code")),
 }
-"""Each typed column: its kind, and what it is of parsed leaves."""
+"""Each typed column: its kind, and its value in parsed leaves."""
 WORDS = [name for name, (kind, _) in _TYPED.items() if kind == "word"]
-"""The columns of few values."""
+"""The columns with few distinct values."""
 
 
 def schema() -> "pa.Schema":
@@ -184,7 +184,7 @@ def table_of_lost(hashes: Mapping[int, bytes]) -> "pa.Table":
 
 
 def _typed(kind: str, values: list[Any]) -> list[Any]:
-    """The values of a column; None where a leaf has something else, as one of another version may."""
+    """The values of a column; None for a leaf with another type there, such as one of another version."""
     if kind in ("time", "int64"):
         return [value if type(value) is int and abs(value) < _MAX_INTEGER else None for value in values]
     if kind == "words":

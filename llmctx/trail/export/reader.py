@@ -27,11 +27,11 @@ class Part(NamedTuple):
     size: int
     """The number of records, lost ones included; one more than the last index."""
     first: int = 0
-    """The index of its first record: 0, unless it was made of an archive that begins later."""
+    """The index of its first record: 0, unless it was made from an archive that begins later."""
     subtrees: tuple[bytes, ...] = ()
     """The full subtrees of the tree over the records below `first`, the largest first."""
     writers: tuple[dict[str, Any], ...] = ()
-    """What the records below `first` say of keys, as the base of a log has it."""
+    """What the records below `first` say about keys, as in the base of a log."""
 
 
 class Export:
@@ -122,7 +122,7 @@ class Export:
             raise FaultError(Fault(index + 1, "lines", "a leaf for each line of evidence", "one more line"))
 
     def erasures(self, part: Part) -> list[Erasure]:
-        """What was erased of a partition's records by rule, before they were exported."""
+        """What retention rules erased of a partition's records before they were exported."""
         found = []
         for line in self._lines(part, "erasures.jsonl") if self._path(part, "erasures.jsonl").exists() else ():
             try:

@@ -25,7 +25,7 @@ FORMAT = "llmctx-export/1"
 
 @contextmanager
 def export_errors(directory: Path) -> Iterator[None]:
-    """Turn what a disk fails with into an ExportError that names the folder."""
+    """Turn an OSError into an ExportError that names the folder."""
     try:
         yield
     except OSError as error:
@@ -46,7 +46,7 @@ class Exported(NamedTuple):
     lost: int
     """How many of them are lost."""
     uncovered: int
-    """How many further records are left out because no checkpoint covers them yet."""
+    """How many more records are left out because no checkpoint covers them yet."""
     unreadable: tuple[int, ...] = ()
     """The indices of records that cannot be read; their bytes are exported in a stand-in."""
 
@@ -82,9 +82,9 @@ class Proven(NamedTuple):
     first: int = 0
     """The index of its first record."""
     more: Mapping[str, Any] = {}
-    """What the manifest says of the records before that: `subtrees` and `writers`."""
+    """The manifest's fields about the records before that: `subtrees` and `writers`."""
     erasures: Sequence[Erasure] = ()
-    """What was erased of the records by rule."""
+    """What retention rules erased of the records."""
 
     @classmethod
     def by(cls, anchor: Anchor) -> Self:
@@ -105,7 +105,7 @@ class Exporter:
     """Writes one export."""
 
     def __init__(self, directory: Path, origin: str, key: Key, people: Rows | None = None) -> None:
-        """`origin` is the instance: llmctx/INSTANCE. Of `people` those are exported whom the records name."""
+        """`origin` is the instance: llmctx/INSTANCE. Only those `people` whom the records name are exported."""
         self._directory = directory
         self._origin = origin
         self._key = key
@@ -168,7 +168,7 @@ class Exporter:
             self._blobs.add(digest)
             blob = await records.blob(digest)
             self._find_people(blob or b"")
-            if blob is not None and digest.isalnum():  # it becomes a file's name
+            if blob is not None and digest.isalnum():  # it becomes a file name
                 (self._directory / "blobs" / digest).write_bytes(blob)
 
     def _find_people(self, *texts: bytes) -> None:
@@ -176,7 +176,7 @@ class Exporter:
             self._named.update(*map(PERSON_ID.findall, texts))
 
     def close(self) -> None:
-        """Write who is named, the key, and the manifest, which completes the export."""
+        """Write the people, the key, and the manifest, which completes the export."""
         lines = [self._people.get(person.decode(), "") for person in sorted(self._named)]
         if any(lines):
             (self._directory / EXPORTED).write_text("".join(f"{line}\n" for line in lines if line), encoding="utf-8")

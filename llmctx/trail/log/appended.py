@@ -1,6 +1,6 @@
-"""What this very process has appended: it knows its own records, so it does not check their proofs again.
+"""What this process has appended: it knows its own records, so it does not check their proofs again.
 
-Each partition has an array of fixed size, since a service runs for months. A note that was overwritten costs a check.
+Each partition has an array of fixed size, because a service runs for months. An overwritten note only costs a check.
 """
 
 import struct
@@ -17,6 +17,6 @@ def remember(partition: int, index: int, leaf_hash: bytes) -> None:
 
 
 def is_ours(partition: int, index: int, leaf_hash: bytes) -> bool:
-    """Whether this process has lately appended a record with this leaf hash at this place."""
+    """Whether this process has recently appended a record with this leaf hash at this place."""
     notes = _notes.get(partition)
     return notes is not None and _NOTE.unpack_from(notes, index % _SLOTS * _NOTE.size) == (index, leaf_hash)

@@ -1,4 +1,4 @@
-"""The base of a log: how much of it was archived and trimmed from Redis, and what the log goes on from.
+"""The base of a log: how much of it was archived and trimmed from Redis, and from where it continues.
 
 `audit:{p}:base` is a hash. Whoever can write to Redis can write it, so it carries its proof: the signed checkpoint over
 exactly what was trimmed, the subtrees of that tree, and the enrolments that the instance key has signed. A notice in
@@ -22,13 +22,13 @@ class Base(NamedTuple):
     subtrees: tuple[bytes, ...] = ()
     """The full subtrees of its tree, the largest first."""
     writers: tuple[dict[str, Any], ...] = ()
-    """What records below `size` say of keys: each as {"index": ..., "enrolment": ...}, or with "rotation"."""
+    """What records below `size` say about keys: each as {"index": ..., "enrolment": ...}, or with "rotation"."""
     where: str = ""
-    """The archive that holds the newest of them."""
+    """The archive that holds the newest of those records."""
     manifest: str = ""
     """The digest of its manifest."""
     notice: int = -1
-    """The index of the notice that says so; -1 before there is one."""
+    """The index of the notice that announces it; -1 if there is none yet."""
 
     @classmethod
     def read(cls, fields: Mapping[bytes, bytes]) -> "Base":

@@ -39,13 +39,13 @@ class Blobs:
         return digest
 
     async def blob(self, digest: str) -> bytes | None:
-        """The blob with this digest, None if it is missing or somebody put another type there."""
+        """The blob with this digest; None if it is missing or its key holds another type."""
         with redis_errors(), of_another_type():
             return cast("bytes | None", await self._redis.get(self.key(digest)))
         return None
 
     async def restore(self, blob: bytes) -> bool:
-        """Store a blob again if something else stands in its place; returns whether it did."""
+        """Store a blob again if something else is in its place; returns whether it did."""
         digest = canonical.sha256(blob)
         if await self.blob(digest) == blob:
             return False
@@ -72,7 +72,7 @@ class Blobs:
         self._loaded.put(dictionary.reference, dictionary, len(dictionary.content))
 
     async def dictionary(self, reference: bytes | None) -> Dictionary | None:
-        """The dictionary with this reference, None if it is missing."""
+        """The dictionary with this reference; None if it is missing."""
         if reference is None:
             return None
         if (loaded := self._loaded.get(reference)) is not None:
@@ -89,8 +89,10 @@ class Blobs:
         return [_digest_of(one) for one in (await self._listed()).values()]
 
     async def newest_dictionary(self, size: int) -> tuple[Dictionary | None, int]:
-        """The dictionary that was trained last for a log of this size, and the log's size then; None and -1 if there is
-        none. What nobody of ours can have stored there is passed over.
+        """The newest dictionary for a log of this size, and the log's size when it was trained; None and -1 without
+        one.
+
+        References that no process of ours can have stored are skipped.
         """
         trained = {at: one for one in (await self._listed()).values() if 0 <= (at := _trained_at(one)) <= size}
         for at in sorted(trained, reverse=True):

@@ -35,7 +35,7 @@ _LINE = b"\\n- "
 _PATH = re.compile(rb"[a-z][\w.\[\]]*")
 
 Values = dict[bytes, bytes]
-"""What each plain path of a snapshot leads to, as the messages write them: numbers in the form of Decimal and int."""
+"""The value of each plain path of a snapshot, as the messages write them: numbers in the form of Decimal and int."""
 
 
 def mark_digests(leaf: bytes) -> tuple[bytes, bytes]:
@@ -97,14 +97,14 @@ _sections: BoundedCache[tuple[str, str], Values] = BoundedCache(_MAX_CACHED_SECT
 
 
 def values_of(snapshot: bytes) -> Values:
-    """What the messages may repeat: every scalar value with a plain path; empty if it is no snapshot."""
+    """What the messages may repeat: every scalar value with a plain path; empty if it is not a snapshot."""
     found: Values = {}
     try:
         for name, text in parse_snapshot(snapshot)["sections"].items():
             if isinstance(text, str):
                 found |= _section_values(name, text)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}  # nothing is marked then, and nothing has to be filled in
+        return {}  # then nothing is marked, and nothing has to be filled in
     return found
 
 
@@ -133,7 +133,7 @@ def _collect(value: Any, path: str, found: Values) -> None:
     if kind is dict:
         prefix = path + "."
         for name, item in value.items():
-            if type(item) in _SCALARS:  # most are; this saves a call for each
+            if type(item) in _SCALARS:  # most values are scalars; this saves a call for each
                 found[_bytes(prefix + name)] = _bytes(item)
             else:
                 _collect(item, prefix + name, found)

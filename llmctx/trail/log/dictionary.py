@@ -18,7 +18,7 @@ REFERENCE_BYTES = 8
 
 _FIRST_SIZES = (8, 128, 1024)
 _EVERY = 4096
-_MAX_SAMPLES = 400
+_MAX_SAMPLES, _MAX_SAMPLE_BYTES = 400, 32 * 1024
 _FIRST_BYTES, _BYTES = 48 * 1024, 110 * 1024
 # Records share long runs, hence long segments. With k given zstd searches for nothing: 400 samples take 0.07 s.
 _SEGMENT, _WINDOW = 4000, 8
@@ -76,11 +76,14 @@ class Trainer:
         self._trained_at = trained_at
 
     def add(self, text: bytes, size: int) -> None:
-        """Keep the text of the newest record of a log of this size, if the next dictionary is trained on it."""
+        """Keep the text of the newest record of a log of this size, if the next dictionary will be trained on it: of a
+        large one only beginning and end, where the package and the leaf are.
+        """
         if _threshold_below(size + _MAX_SAMPLES) > self._trained_at:
-            self._samples.append(text)
+            half = _MAX_SAMPLE_BYTES // 2
+            self._samples.append(text if len(text) <= _MAX_SAMPLE_BYTES else text[:half] + text[-half:])
         else:
-            self._samples.clear()  # megabytes, which are not needed for thousands of records
+            self._samples.clear()  # megabytes that are not needed for thousands of records
 
     def due(self, size: int) -> bool:
         """Whether a log of this size needs a new dictionary and enough samples have been collected."""

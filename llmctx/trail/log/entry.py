@@ -60,11 +60,11 @@ class Entry:
         self.proof = proof
         """Its writer's key ID and signature; empty if it has none."""
         self.carried: object = None
-        """What the draft carried, if this process has just appended it."""
+        """The draft's own data, if this process has just appended it."""
         self.published: bytes | None = None
-        """What its reader published of it, once that is known; not part of the record."""
+        """Its published bytes, once computed; not part of the record."""
         self.timings_ms: dict[str, float] = {}
-        """How long each step of its tick took, if this process has just settled it; not part of the record."""
+        """The duration of each step of its tick, if this process has just settled it; not part of the record."""
         self._parsed: dict[str, Any] | Unreadable | None = problem
 
     def accept(self, record: dict[str, Any]) -> None:
@@ -88,7 +88,7 @@ class Entry:
 
     @property
     def unreadable(self) -> Unreadable | None:
-        """Why the record cannot be read, None if it can: the one place that decides it."""
+        """Why the record cannot be read, None if it can. Only this decides it."""
         record, evidence = self._leaf_read, self._evidence
         if isinstance(record, Unreadable):
             return record
@@ -99,12 +99,12 @@ class Entry:
 
     @property
     def lacks_leaf(self) -> bool:
-        """Whether its leaf is a stand-in, because there is none, or none that can be had now."""
+        """Whether its leaf is a stand-in, because there is none or none is available now."""
         return isinstance(self._leaf_read, Unreadable) and not self._leaf_read.has_leaf
 
     @property
     def record(self) -> dict[str, Any]:
-        """The leaf, parsed; if it has not the form of a record, one of kind `unreadable` that says why."""
+        """The parsed leaf; if it lacks the form of a record, a record of kind `unreadable` that says why."""
         read = self._leaf_read
         return read.record if isinstance(read, Unreadable) else read
 
@@ -116,14 +116,14 @@ class Entry:
 
     @property
     def erased(self) -> tuple[str, ...]:
-        """The pieces that it named and that were erased by rule."""
+        """The pieces that it named and that retention rules erased."""
         if not self._erasable:
             return ()
         return tuple(sorted((promised_pieces(self.record).keys() - self.pieces.keys()) & self._erasable))
 
     @property
     def kept(self) -> tuple[bytes, Pieces]:
-        """Leaf and evidence as an export keeps them: of an unreadable record a stand-in that holds its bytes."""
+        """Leaf and evidence as an export keeps them; for an unreadable record a stand-in with its bytes."""
         if self.unreadable is None:
             return self.leaf, self.pieces
         return self.leaf if is_stand_in(self.leaf) else stand_in({FIELD: self.packed}), {}
@@ -136,7 +136,9 @@ class Entry:
 
     @property
     def said(self) -> list[str]:
-        """Its id, if others say it of a decision: an effect, an approval; it is the only record with this id."""
+        """Its id, if it is a statement about a decision, such as an effect or an approval; no other record has the
+        same.
+        """
         record = self.record
         return [record["id"]] if record["kind"] in SAID else []
 
@@ -203,7 +205,7 @@ def restored(fields: dict[bytes, bytes], index: int, partition: int, dictionary:
 def without_leaf(
     fields: dict[bytes, bytes], index: int, partition: int, why: str, *, may_return: bool = False
 ) -> Entry:
-    """The entry of a record that has no leaf, or whose leaf cannot be had now."""
+    """The entry of a record that has no leaf, or whose leaf is not available now."""
     leaf = stand_in(fields)
     packed = fields[FIELD] if fields.keys() == {FIELD} else leaf
     problem = Unreadable(why[:MAX_DETAIL_CHARS], has_leaf=False, may_return=may_return)

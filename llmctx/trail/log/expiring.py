@@ -1,4 +1,4 @@
-"""Keys of the trail that something else gave a TTL, and that will therefore be lost."""
+"""Trail keys that something else gave a TTL, so that they will be lost."""
 
 from redis.asyncio import Redis
 

@@ -30,22 +30,22 @@ class _Parent(NamedTuple):
     steps: tuple[str | int, ...]
     """The names and list places that lead to it."""
     values: Callable[[Any], tuple[Any, ...]]
-    """Takes the values out of it."""
+    """Extracts those values."""
 
 
 class _Plan(NamedTuple):
-    """Where the values of some messages stand."""
+    """Where the values of some messages are found."""
 
     sections: tuple[str, ...]
     """The sections that have one."""
     parents: tuple[_Parent, ...]
-    """What has the values."""
+    """The objects and lists that hold the values."""
     places: tuple[int, ...]
     """For each mark, the place of its value among those of all parents."""
 
 
 class _Known(NamedTuple):
-    """What is known where a snapshot has the same sections."""
+    """The cached plan for snapshots with the same sections."""
 
     paths: dict[bytes, str]
     """The path of a mark, by what stands before it."""
@@ -83,7 +83,7 @@ def _path(before: bytes) -> bytes:
 
 
 def _guessed(lines: list[bytes], snapshot: bytes) -> list[bytes]:
-    """What most likely is the value of each mark, given what stands before it; any error if nothing is likely."""
+    """The most likely value for each mark, given the text before it; any error if none is likely."""
     texts = {name: text for name, text in parse_snapshot(snapshot)["sections"].items() if isinstance(text, str)}
     names = tuple(texts)
     known = _known.get(names) or _remember(_known, names, _Known({}, {}))
@@ -101,7 +101,7 @@ def _guessed(lines: list[bytes], snapshot: bytes) -> list[bytes]:
 
 
 _known: dict[tuple[str, ...], _Known] = {}
-_latest: dict[str, tuple[str, Any]] = {}  # records that follow each other share many sections
+_latest: dict[str, tuple[str, Any]] = {}  # consecutive records share many sections
 
 
 def _remember(known: dict[Any, Any], key: object, value: Any, most: int = _MAX_KNOWN) -> Any:
@@ -112,7 +112,7 @@ def _remember(known: dict[Any, Any], key: object, value: Any, most: int = _MAX_K
 
 
 def _plan(paths: Iterable[str], sections: Iterable[str]) -> _Plan:
-    """Where the values of these paths stand. Raises ValueError if one cannot be followed."""
+    """Where the values of these paths are found. Raises ValueError if one cannot be followed."""
     parents: dict[tuple[str, tuple[str | int, ...]], dict[str | int, str]] = {}
     for path in dict.fromkeys(paths):
         section, *before, last = _steps(path, sections)

@@ -1,4 +1,4 @@
-"""Indices as Redis has them: decimal text that others may have written too."""
+"""Indices as stored in Redis: decimal text that others may have written too."""
 
 import re
 

@@ -1,7 +1,7 @@
 """The instance: one trail in one Redis, with the same ID there and in the state directory.
 
-A state directory must never be used with another Redis, or with a Redis that lost everything, as if nothing had
-happened: what one of them proves, the other contradicts.
+A state directory must never be used with another Redis, or with one that lost everything, as if nothing had happened:
+what one of them proves, the other contradicts.
 """
 
 import json
@@ -40,7 +40,7 @@ class Instance(NamedTuple):
 async def read_instance(redis: Redis) -> Instance | None:
     """The instance in Redis, None if there is none.
 
-    Raises InstanceError if it is not one that this version can read, TrailError if the server does not answer.
+    Raises InstanceError if this version cannot read it, TrailError if the server does not answer.
     """
     with redis_errors("The instance could not be read"):
         try:
@@ -80,7 +80,7 @@ async def require_instance(redis: Redis) -> Instance:
 
 
 async def agree(redis: Redis, field: str, value: str) -> str:
-    """The value of a field that all partitions share; `value` is it if no partition has set it before.
+    """The value of a field that all partitions share, set to `value` if no partition has set it before.
 
     Raises TrailError if the server does not answer.
     """
@@ -102,13 +102,11 @@ async def agreed(redis: Redis, field: str) -> str | None:
 async def bind_instance(
     redis: Redis, state_dir: Path, *, partitions: int = 1, new: bool = False
 ) -> tuple[Instance, bool]:
-    """The instance that Redis and the state directory share, and whether it was made now.
+    """The instance that Redis and the state directory share, and whether it was just made.
 
     If neither has one, it is made. With `new` a state directory leaves its old instance, whose file is kept beside the
-    new one, if Redis has none.
-
-    Raises InstanceError if the two differ, if only one of them has one (a state directory joins a trail by
-    `join_instance`); TrailError if the server does not answer.
+    new one, if Redis has none. Raises InstanceError if the two differ, or if only one of them has one (a state
+    directory joins a trail by `join_instance`); TrailError if the server does not answer.
     """
     in_redis = await read_instance(redis)
     file = state_dir / "instance.json"
@@ -125,7 +123,7 @@ async def bind_instance(
     made = None
     if in_redis is None:
         made, in_redis = await _make(redis, file, partitions)
-    if in_redis == (made or _read_file(_pending(file))):  # made here, now or before a kill
+    if in_redis == (made or _read_file(_pending(file))):  # made here, just now or before a kill
         _write_file(file, in_redis, before=in_directory)
         _pending(file).unlink(missing_ok=True)
         return in_redis, made is not None
@@ -140,7 +138,7 @@ async def bind_instance(
 
 
 def join_instance(state_dir: Path, instance: Instance) -> None:
-    """Let a state directory belong to an instance that another one has made.
+    """Bind a state directory to an instance made by another one.
 
     Raises InstanceError if it belongs to another one, or if its file cannot be written.
     """
@@ -190,12 +188,12 @@ def _named(instance: Instance) -> str:
 
 
 def _pending(file: Path) -> Path:
-    """The file that names an instance until it is known that Redis took it."""
+    """The file that names an instance until Redis is known to have accepted it."""
     return file.with_name("instance.new.json")
 
 
 async def _make(redis: Redis, file: Path, partitions: int) -> tuple[Instance, Instance]:
-    """Make an instance; returns it, and the one that Redis has now."""
+    """Make an instance; returns it, and the one that Redis has afterwards."""
     instance = Instance(uuid.uuid4().hex, partitions)
     _write_file(_pending(file), instance, before=None)
     with redis_errors("The instance could not be made"):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from llmctx import canonical
 
 SAID = ("effect", "approval", "override", "annotation")
-"""The kinds that others say of a decision: they have an id of their own, and no tick."""
+"""The kinds of statements about a decision: they have their own id, and no tick."""
 KINDS = ("decision", "skipped", "failed", "unasked", "dead_letter", "incident", "notice", *SAID)
 """The kinds of record."""
 SETTLING = ("decision", "skipped", "failed", "unasked", "dead_letter")
@@ -21,9 +21,9 @@ LOST = "lost"
 REQUIRED = ("recorded_at_ms", "worker", "attempts", "code", "verdict")
 """The fields of every record."""
 DECIDED = ("snapshot", "prompt", "request", "completion", "decision")
-"""The further fields of a decision."""
+"""The additional fields of a decision."""
 UNASKED = ("snapshot", "standing")
-"""The further fields of a tick that did not deserve a call."""
+"""The additional fields of a tick that did not deserve a call."""
 _ACT = ("id", "about", "person")
 FURTHER = {
     "decision": DECIDED,
@@ -31,7 +31,7 @@ FURTHER = {
     "effect": ("id", "symbol", "effect"),
     **dict.fromkeys(SAID[1:], _ACT),
 }
-"""The further fields that a kind requires."""
+"""The additional fields that a kind requires."""
 FORM: dict[str, type] = {
     "recorded_at_ms": int,
     "symbol": str,
@@ -129,7 +129,7 @@ _HEX = re.compile("[0-9a-f]{64}")
 
 
 class Fault(NamedTuple):
-    """A rule that is broken, and where first."""
+    """A broken rule, and where it was first broken."""
 
     at: int
     """The first bad index."""

@@ -29,7 +29,7 @@ SEE_REDIS = "Check that Redis answers: `llmctx status`."
 HELD = Path(__file__).with_name("held.lua")
 """The Lua check in front of every function that only the lease's holder may call."""
 GROUPS = Path(__file__).with_name("groups.lua")
-"""The Lua in front of every function that makes a stream again: consumer groups keep their place."""
+"""The Lua in front of every function that recreates a stream: consumer groups keep their position."""
 _LEASE = ServerFunction(Path(__file__).with_name("lease.lua"))
 
 
@@ -44,7 +44,7 @@ def redis_errors(what: str = "The trail could not be read") -> Iterator[None]:
 
 @contextmanager
 def of_another_type() -> Iterator[None]:
-    """Leave the block at a key that holds a value of another type: whoever can write to Redis can put one there."""
+    """Leave the block if a key holds a value of another type: whoever can write to Redis can put one there."""
     try:
         yield
     except ResponseError as error:
@@ -63,7 +63,7 @@ class Holder(NamedTuple):
     owner: str
     """The owner's uuid."""
     label: str
-    """Its host and process, for people."""
+    """Its host and process, for people to read."""
     until_ms: int
     """When the lease ends unless it is renewed, in the server's milliseconds; in the past if nobody holds it now."""
     format: int = RECORD_FORMAT
@@ -81,8 +81,7 @@ class Holder(NamedTuple):
         if self.is_newer:
             return NewerFormatError(partition, self.format, self.version, RECORD_FORMAT)
         return LeaseError(
-            f"Partition {partition} is held by {self.label}.",
-            "Stop that process, or wait ten seconds if it has died.",
+            f"Partition {partition} is held by {self.label}.", "Stop that process, or wait ten seconds if it has died."
         )
 
 
@@ -96,7 +95,7 @@ class Lease:
         self.owner = uuid.uuid4().hex
         """A fresh uuid, so that a process that resumes after losing its lease is another owner."""
         self.label = f"{socket.gethostname()[:MAX_NAME_CHARS]}:{os.getpid()}"
-        """Its host and process, for people."""
+        """Its host and process, for people to read."""
 
     async def take(self) -> Holder | None:
         """Take or renew the lease: None if it is ours now, otherwise its holder.

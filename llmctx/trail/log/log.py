@@ -67,15 +67,15 @@ class Draft(NamedTuple):
     symbol: str = ""
     """The symbol under which it is indexed; empty if there is none."""
     conflated: tuple[str, ...] = ()
-    """Further ticks that it settles."""
+    """Other ticks that it settles."""
     said: str = ""
-    """The id of what others say of a decision, which is recorded once; it settles no tick then."""
+    """The id of a statement about a decision, which is recorded once; it then settles no tick."""
     at: int | None = None
     """The index that a record without a tick must have, so that a repeated append finds it; None for the next one."""
     record: dict[str, Any] | None = None
-    """The parsed leaf, which saves its entry from parsing it again; None if it is not at hand."""
+    """The parsed leaf, which saves its entry from parsing it again; None if not available."""
     carried: object = None
-    """Whatever the composer wants to find in the entry; not part of the record."""
+    """The composer's own data, to be found in the entry; not part of the record."""
 
     @property
     def ticks(self) -> tuple[str, ...]:
@@ -83,7 +83,7 @@ class Draft(NamedTuple):
         return (self.tick, *self.conflated) if self.tick else ()
 
     def is_in(self, found: Entry | None) -> bool:
-        """Whether a record settles the same ticks, or says what has the same id."""
+        """Whether a record settles the same ticks, or is the statement with the same id."""
         return found is not None and ([self.said] == found.said if self.said else set(self.ticks) <= set(found.ticks))
 
 
@@ -101,7 +101,7 @@ class Log(LogReader):
         self.known = 0
         """The log's size as this owner knows it: a log that lost records is not appended to."""
         self.run_id = b""
-        """The server process against which spool and anchor were compared; any other one is not appended to."""
+        """The server process with which spool and anchor were compared; no other one is appended to."""
         self.vouches: Callable[[Entry], bool] = lambda _: True
         """Whether a record found in the log is one of ours; an owner asks spool, anchor and the writers' keys."""
 
@@ -180,10 +180,10 @@ class Log(LogReader):
         return entry
 
     async def _appended_before(self, draft: Draft, index: int, settlement: Settlement) -> Entry:
-        """The record that was found in place of a new one; only now are the entries that it settles acknowledged.
+        """The record found in place of a new one; only now are the stream entries that it settles acknowledged.
 
-        Raises TickMapError if it is none of ours or does not settle the draft's ticks: whoever else may write to the
-        map named it there.
+        Raises TickMapError if it is not one of ours or does not settle the draft's ticks: somebody else wrote to the
+        map.
         """
         reached("found")
         found = await self.entry(index) if 0 <= index <= canonical.MAX_SAFE_INTEGER else None
@@ -219,12 +219,11 @@ class Log(LogReader):
             raise self._not_held(error) from error
 
     async def trim(self, before: int, base: Base, stays: Sequence[int], owner: str) -> int:
-        """Remove what was archived, in one step, and keep where the log goes on; returns how many records that were.
+        """Remove archived records in one step, and keep where the log continues; returns how many were removed.
 
         `before` is the base's size so far; the records at the indices `stays` stay readable. If the base has this size
-        already, nothing changes.
-
-        Raises LeaseError if another owner holds the partition, TrailError if the base has another size meanwhile.
+        already, nothing changes. Raises LeaseError if another owner holds the partition, TrailError if the base has
+        changed its size meanwhile.
         """
         prefix = self.key("symbol:")
         names = [lease_key(self.partition), self._log, self.key("base"), self.key("kept")]
@@ -241,7 +240,7 @@ class Log(LogReader):
         """The same error, or a LeaseError if it says that the partition is not ours."""
         if not str(error.__cause__).startswith("LEASE"):
             return error
-        return LeaseError(f"Partition {self.partition} is not ours ({error.__cause__}).", "Its owner goes on.")
+        return LeaseError(f"Partition {self.partition} is not ours ({error.__cause__}).", "Its owner continues.")
 
     def _explain(self, error: ResponseError, draft: Draft) -> TrailError:
         code, _, detail = str(error).partition(" ")
@@ -259,7 +258,7 @@ class Log(LogReader):
         if code == "FOREIGN":
             return BehindError(
                 f"The log of partition {self.partition} does not end where its owner left it ({detail}).",
-                "It is compared with the spool, and what nobody here wrote is taken out.",
+                "It is compared with the spool, and foreign entries are removed.",
             )
         if code == "SETTLED":
             return SettledError(f"Another record has already settled tick {detail}.", "Leave it out.")

@@ -68,12 +68,10 @@ def compress(layout: Layout, dictionary: Dictionary | None = None) -> bytes:
 
 
 def lay_out(leaf: bytes, pieces: Pieces) -> Layout:
-    """Move everything out of a leaf and its evidence that no compressor can shorten."""
+    """Move out of a leaf and its evidence everything that no compressor can shorten."""
     parts = [pieces.get(name, _ABSENT) for name in _PARTS]
     marked_leaf, digests = compaction.mark_digests(leaf)
-    odd = (
-        not pieces.keys() <= set(_PARTS) or len(digests) > 255 * compaction.DIGEST_BYTES
-    )  # their number takes one byte
+    odd = not pieces.keys() <= set(_PARTS) or len(digests) > 255 * compaction.DIGEST_BYTES  # their count takes one byte
     if odd or any(_has_reserved(part) for part in (leaf, *pieces.values())):
         document = {"leaf": textual(leaf), "pieces": textual_pieces(pieces)}
         return Layout(PLAIN, b"", json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode())
@@ -89,7 +87,7 @@ def _has_reserved(part: bytes) -> bool:
 
 
 def reference_of(packed: bytes) -> bytes | None:
-    """The reference of the dictionary that a packed value needs; None if it needs none, or is no packed value."""
+    """The reference of the dictionary that a packed value needs; None if it needs none, or is not a packed value."""
     reference = packed[1 : 1 + REFERENCE_BYTES]
     return None if reference == _NO_DICTIONARY or len(reference) < REFERENCE_BYTES else reference
 

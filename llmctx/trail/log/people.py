@@ -27,15 +27,15 @@ _log = logging.getLogger(__name__)
 PEOPLE_KEY = "audit:people"
 PERSON_ID = re.compile(rb"person-[0-9a-f]{32}")
 EXPORTED = "people.jsonl"
-"""The file of an export with the rows of the people whom its records name."""
+"""The file of an export with the rows of the people named in its records."""
 _COPY = "people.json"
 _ERASED = ""
 Rows = Mapping[str, str]
-"""Row by id: JSON with name and salt; empty where a name was erased."""
+"""Row by id: JSON with name and salt; empty if the name was erased."""
 
 
 class NameTable:
-    """The table of a trail."""
+    """The people of a trail."""
 
     def __init__(self, redis: Redis, state_dir: Path) -> None:
         """`state_dir` has the copy."""
@@ -43,18 +43,18 @@ class NameTable:
         self._state_dir = state_dir
 
     async def rows(self) -> Rows:
-        """The rows of server and copy; those of the copy alone if the server does not give its own."""
+        """The rows of server and copy; only those of the copy if the server does not return its own."""
         return _joined(await self.shared_rows(), copied_rows(self._state_dir))
 
     async def shared_rows(self) -> Rows:
-        """The rows of the server alone; none if it does not give them."""
+        """The rows of the server; empty if it does not return them."""
         try:
             return await _rows_of(self._redis)
         except (RedisError, OSError):
             return {}
 
     async def ids_of(self, names: Iterable[str]) -> dict[str, str]:
-        """Id by name; who has none is given one. An id stands for itself.
+        """The id of each name; a name without one gets one. An id stands for itself.
 
         Raises TrailError if the server does not answer.
         """
@@ -70,7 +70,7 @@ class NameTable:
         return (await self.ids_of((name,)))[name]
 
     async def mend(self) -> Rows:
-        """Give the server the rows that only the copy has, and the copy those that only the server has.
+        """Copy missing rows in both directions: from the copy to the server, and from the server to the copy.
 
         Raises TrailError if the server does not answer.
         """
@@ -85,7 +85,7 @@ class NameTable:
         return rows
 
     async def erase(self, person: str) -> None:
-        """Erase a name on the server and in the copy. Other hosts' copies follow when they are next mended.
+        """Erase a name on the server and in the copy. Other hosts' copies follow when they are next repaired.
 
         Raises TrailError if the server does not answer.
         """
@@ -94,7 +94,7 @@ class NameTable:
         self._copy({**rows, person: _ERASED})
 
     async def _enrol(self, names: Iterable[str]) -> None:
-        """Give each name an id, unless somebody else writes rows meanwhile: two ids of one name help nobody."""
+        """Give each name an id, unless somebody else writes rows meanwhile: a name must not get two ids."""
         with redis_errors("The table of people could not be written"), contextlib.suppress(WatchError):
             async with self._redis.pipeline(transaction=True) as both:
                 await both.watch(PEOPLE_KEY)
@@ -105,20 +105,20 @@ class NameTable:
                 await both.execute()
 
     async def _usable_rows(self) -> Rows:
-        """The rows on the server. What is no row of ours is removed, or it would keep out the row of the copy."""
+        """The rows on the server. Rows that are not ours are removed, or they would block the rows of the copy."""
         try:
             found = await _fields_of(self._redis)
         except ResponseError as error:
             if not str(error).startswith("WRONGTYPE"):
                 raise
-            _log.warning(f"{PEOPLE_KEY} was no hash and is removed; the copy in {self._state_dir} has its rows")
+            _log.warning(f"{PEOPLE_KEY} was not a hash and was removed; the copy in {self._state_dir} has its rows")
             await self._redis.delete(PEOPLE_KEY)
             return {}
         rows = _genuine(_decoded(found))
         foreign = [field for field in found if field.decode(errors="replace") not in rows]
         if foreign:
             _log.warning(
-                f"{len(foreign)} fields of {PEOPLE_KEY} were no rows of people, or altered, and are removed; the copy "
+                f"{len(foreign)} fields of {PEOPLE_KEY} were foreign or altered and were removed; the copy "
                 f"in {self._state_dir} has the rows that it knew. Somebody else writes to it: see who may "
                 "(docs/threat-model.md)",
                 extra={"alert": "foreign", "subject": PEOPLE_KEY},
@@ -175,7 +175,7 @@ def _ids_in(rows: Rows, names: Iterable[str]) -> dict[str, str]:
 
 
 def copied_rows(state_dir: Path) -> Rows:
-    """The rows of the copy in a state directory; none if there is no usable copy."""
+    """The rows of the copy in a state directory; empty if there is no usable copy."""
     try:
         found = canonical.loads((state_dir / _COPY).read_bytes())
     except (OSError, ValueError):
@@ -189,7 +189,7 @@ def rows_beside(copy: str, state_dir: Path) -> Rows:
 
 
 def _exported_rows(folder: Path) -> Rows:
-    """The rows in an export; none if it has none. A malformed line is passed over."""
+    """The rows in an export; empty if it has none. A malformed line is skipped."""
     try:
         lines = (folder / EXPORTED).read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
@@ -208,7 +208,7 @@ def names_in(rows: Rows) -> dict[str, str]:
 
 
 def _joined(rows: Rows, others: Rows) -> Rows:
-    """The rows of both; a mark of erasure in one of them holds."""
+    """The rows of both; a mark of erasure in either one wins."""
     erased = {person: _ERASED for each in (rows, others) for person, row in each.items() if row == _ERASED}
     return {**others, **rows, **erased}
 

@@ -1,4 +1,4 @@
-"""A partition's log in Redis, as everybody may read it."""
+"""A partition's log in Redis, as any reader sees it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -45,15 +45,14 @@ class LogReader:
         return await self.first()
 
     async def first(self) -> int:
-        """The index at which the log in Redis begins; what is below was archived and trimmed."""
+        """The index at which the log in Redis begins; everything below was archived and trimmed."""
         with redis_errors(), of_another_type():  # which `base` reports
             return max(0, index_of(cast("bytes | None", await self._redis.hget(self.key("base"), "size")) or b"0"))
         return 0
 
     async def extent(self) -> tuple[int, int]:
-        """The size of the log, and how many entries more than that size calls for it has, read at one instant.
-
-        Both are 0 if the log is no stream.
+        """The size of the log, and how many surplus entries it has, read at one instant. Both are 0 if the log is not a
+        stream.
         """
         with redis_errors(), of_another_type():
             async with self._redis.pipeline(transaction=True) as reads:
@@ -83,7 +82,7 @@ class LogReader:
         return len(range(await self.size())[start:stop])
 
     async def entry(self, index: int) -> Entry | None:
-        """The record at an index, None if there is none; of archived ones a few are kept."""
+        """The record at an index, None if there is none; a few archived ones are kept."""
         found: list[StreamEntry] = []
         with redis_errors(), of_another_type():
             found = await read_stream(self._redis, self._log, f"{index}-1", f"{index}-1")
@@ -103,7 +102,7 @@ class LogReader:
         with redis_errors():
             try:
                 names = cast("list[bytes]", await self._redis.hkeys(self.key("kept")))
-            except ResponseError:  # no hash, so nothing in it is an index
+            except ResponseError:  # not a hash, so nothing in it is an index
                 return [-1]
         return sorted({index_of(name.partition(b" ")[0]) for name in names})
 
@@ -149,7 +148,7 @@ class LogReader:
         return entry if entry is not None and entry.leaf_hash == leaf_hash else None
 
     async def checkpoint(self) -> str | None:
-        """The newest signed checkpoint in Redis; None before the first, empty if somebody put another type there."""
+        """The newest signed checkpoint in Redis; None before the first, empty if its key holds another type."""
         with redis_errors():
             try:
                 note = cast("bytes | None", await self._redis.get(self.key("checkpoint")))
@@ -158,11 +157,11 @@ class LogReader:
         return None if note is None else note.decode(errors="replace")
 
     async def settled(self, tick_ids: Sequence[str]) -> list[int | None]:
-        """The index that the map has for each tick, None if it has none; -1 if it is no valid index."""
+        """The index that the map has for each tick, None if it has none; -1 if it is not a valid index."""
         return await self._mapped(self._ticks, tick_ids)
 
     async def said(self, ids: Sequence[str]) -> list[int | None]:
-        """The same for the ids of what others say of a decision."""
+        """The same for the ids of statements about a decision."""
         return await self._mapped(self.key("effects"), ids)
 
     async def _mapped(self, key: str, ids: Sequence[str]) -> list[int | None]:
@@ -182,7 +181,7 @@ class LogReader:
             return {tick.decode(errors="replace"): index_of(index) async for tick, index in scan}
 
     async def repairs(self) -> dict[str, int]:
-        """How often an owner put right what somebody else had written, by what it was."""
+        """How often an owner repaired what somebody else had written, by kind."""
         with redis_errors():
             found = cast("dict[bytes, bytes]", await self._redis.hgetall(self.key("repairs")))
         return {name.decode(errors="replace"): index_of(count) for name, count in found.items()}
@@ -203,7 +202,7 @@ class LogReader:
         return cast("list[bytes]", await self._redis.lrange(name, 0, -1)) if is_list else [b"another type"]
 
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
-        """A symbol's records, newest first; read from the whole log if somebody has put another type at its list."""
+        """A symbol's records, newest first; read from the whole log if the key of its list holds another type."""
         key = self.key(f"symbol:{symbol}")
         with redis_errors():
             try:
@@ -258,7 +257,7 @@ class LogReader:
         return restored(fields, index, self.partition, dictionary)
 
     async def durable(self) -> int:
-        """How many records are in the spool, as the owner told Redis."""
+        """How many records are in the spool, according to the owner."""
         with redis_errors():
             try:
                 found = await self._redis.get(self.key("durable"))

@@ -1,4 +1,4 @@
-"""One partition's records, whatever keeps them: the log in Redis, an export, an archive or a corpus."""
+"""One partition's records, whatever stores them: the log in Redis, an export, an archive or a corpus."""
 
 from collections.abc import AsyncIterator
 from typing import Protocol

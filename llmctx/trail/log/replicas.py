@@ -1,4 +1,4 @@
-"""Replicas that must have a record before it is durable, if any: a failover can then not forget what was published."""
+"""Replicas that must have a record before it is durable, if any: then a failover cannot forget what was published."""
 
 import logging
 

@@ -25,13 +25,13 @@ class Unreadable(NamedTuple):
     why: str
     """The reason, without a full stop."""
     has_leaf: bool = True
-    """Whether its leaf is there; otherwise the leaf is a stand-in."""
+    """Whether its leaf is available; otherwise the leaf is a stand-in."""
     may_return: bool = False
-    """Whether what it needs is missing now and may be restored, so that its leaf hash is still unknown."""
+    """Whether it lacks something that may be restored, so that its leaf hash is still unknown."""
 
     @property
     def record(self) -> dict[str, Any]:
-        """What stands for the record where records are listed."""
+        """The record that stands for it in lists."""
         return {"kind": KIND, "verdict": {"action": "none", "reason": f"the record cannot be read: {self.why}"}}
 
 

@@ -96,7 +96,7 @@ class Anchor:
         return True
 
     def packed(self) -> "PackedHashes":
-        """All its leaf hashes, which take no more memory than on the disk."""
+        """All its leaf hashes; they take as much memory as on the disk."""
         return PackedHashes(self._raw(0, self.size))
 
     def grow(self, tree: CompactRange) -> CompactRange:
@@ -145,7 +145,7 @@ class Anchor:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Lock out every other writer, in this process and in others; `append` uses a lock that is already taken.
+        """Lock out every other writer, in this process and in others; `append` uses a lock that is already held.
 
         Raises AnchorBusyError if another writer holds the lock.
         """

@@ -1,4 +1,4 @@
-"""Whether the base of a log is genuine: what the instance key signed, and not what somebody wrote into Redis."""
+"""Whether the base of a log is genuine: signed by the instance key, and not written into Redis by somebody else."""
 
 from collections.abc import Sequence
 

@@ -84,7 +84,7 @@ class Checkpoint(NamedTuple):
 
     @property
     def late_since_ms(self) -> int | None:
-        """Since when records had waited for it, if it says that it was late.
+        """Since when its records had waited, if it declares itself late.
 
         Raises CheckpointError if the line is malformed or repeated.
         """

@@ -43,7 +43,7 @@ class Coverage:
         return self._checkpoints[-1].size if self._checkpoints else 0
 
     def begin_at(self, size: int) -> None:
-        """Pass over the checkpoints over fewer records, which are archived."""
+        """Skip the checkpoints over fewer records, which are archived."""
         self._next = len([each for each in self._checkpoints if each.size < max(1, size)])
         self._last_good = size
 
@@ -77,13 +77,13 @@ class Coverage:
         return Fault(index, "late-signing", f"at most {BOUND_MS} ms between record and checkpoint", found)
 
     def warnings(self) -> list[str]:
-        """What an auditor should know, though it breaks no rule."""
+        """What an auditor should know although it breaks no rule."""
         if not self._complete:
             return []
         found = []
         spans = [later.time_ms - earlier.time_ms for earlier, later in pairwise(self._checkpoints)]
         if gaps := [span for span in spans if span > GAP_MS]:
-            found.append(f"{len(gaps)} gaps between checkpoints, the longest of {clock.in_words(max(gaps))}")
+            found.append(f"gaps between checkpoints: {len(gaps)}, the longest of {clock.in_words(max(gaps))}")
         if backward := [span for span in spans if span < 0]:
             found.append(f"{len(backward)} checkpoints are older than the one before them: a clock was set back")
         if self.late:
@@ -109,7 +109,7 @@ class Trusted(NamedTuple):
         return self.chain or (self.key,)
 
     def signed(self, key: Key) -> "Trusted":
-        """The same for what one key alone must have signed."""
+        """The same, limited to what one key alone must have signed."""
         return self._replace(key=key, chain=())
 
 
@@ -153,7 +153,7 @@ def notes_since(notes: Sequence[str], trusted: Trusted, size: int) -> tuple[Sequ
 
 
 def _size_of(note: str) -> float:
-    """What a note says of its size, which is checked later; infinite if it says nothing."""
+    """The size that a note states, which is checked later; infinite if it states none."""
     try:
         return int(note.split("\n", 2)[1])
     except (ValueError, IndexError):

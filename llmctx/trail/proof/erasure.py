@@ -1,6 +1,7 @@
-"""An erasure: the statement that pieces of evidence of archived records were erased because their time was over.
+"""An erasure: the statement that pieces of evidence of archived records were erased because their retention ended.
 
-A writer of the trail signs it, and it lies beside the records. The leaf stays, and in it the digest of what was erased.
+A writer of the trail signs it, and it lies beside the records. The leaf stays, and with it the digest of what was
+erased.
 """
 
 import base64
@@ -48,7 +49,7 @@ class Erasure(BaseModel):
         return self.model_copy(update={"proof": base64.b64encode(writer.sign(self._text(origin))).decode()})
 
     def fault(self, writers: WriterKeys) -> Fault | None:
-        """The fault if no writer of the trail signed it; one whose key was retired since may have."""
+        """The fault if no writer of the trail signed it; a key that was retired later counts too."""
         try:
             raw = canonical.from_base64(self.proof)
         except ValueError:

@@ -1,6 +1,6 @@
 """How a second state directory becomes a writer of a trail: it asks, the instance key grants, it accepts.
 
-A request names the new writer key alone, and a grant holds nothing secret, so both may travel by any way. A grant is
+A request names only the new writer key, and a grant holds nothing secret, so both may travel by any route. A grant is
 checked against the trail's newest checkpoint before it is believed.
 """
 
@@ -66,11 +66,10 @@ def approve(state_dir: Path, request: str, retires: str = "") -> dict[str, Any]:
 
 
 def accept(state_dir: Path, instance: Instance, text: str, checkpoint: str | None) -> Key:
-    """Keep a grant, after which the state directory belongs to the instance; returns the instance's public key.
+    """Keep a grant, which binds the state directory to the instance; returns the instance's public key.
 
-    `checkpoint` is the newest one in Redis, None if there is none.
-
-    Raises JoinError if the grant is malformed, is for another writer or trail, or contradicts the checkpoint.
+    `checkpoint` is the newest one in Redis, None if there is none. Raises JoinError if the grant is malformed, is for
+    another writer or trail, or contradicts the checkpoint.
     """
     writer = load_or_make_writer(state_dir, instance.id).key
     try:

@@ -262,7 +262,7 @@ def write_public_key(state_dir: Path, instance: str, key: Key) -> None:
 
 
 def write_new(path: Path, text: str) -> None:
-    """Create a file whole or not at all, readable by its owner alone, and never over another one."""
+    """Create a file completely or not at all, readable only by its owner, and never over another one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)

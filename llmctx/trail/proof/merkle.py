@@ -51,7 +51,7 @@ class CompactRange:
 
     @property
     def subtrees(self) -> tuple[bytes, ...]:
-        """The roots of its full subtrees, the largest first; with the size they are all that a tree needs to grow."""
+        """The roots of its full subtrees, the largest first; with the size they are enough for a tree to grow."""
         return tuple(self._subtrees)
 
     def append(self, hashed: bytes) -> None:

@@ -41,7 +41,7 @@ async def serve_notary(
     on_checkpoint: Callable[[Checkpoint], None] = lambda _: None,
     waits: bool = False,
 ) -> None:
-    """Sign every partition until `stop` is set, and once more then.
+    """Sign every partition until `stop` is set, and then once more.
 
     Makes the private key if there is none. Logs a warning and retries while Redis is away or the disk is full. Waits
     while another notary holds an anchor, and takes over when that one ends.
@@ -179,7 +179,7 @@ async def issue_receipt(redis: Redis, instance: Instance, state_dir: Path, entry
 
 
 def anchored_receipt(instance: Instance, state_dir: Path, entry: Entry) -> dict[str, Any]:
-    """The receipt of a record by what was signed before; nothing is signed for it.
+    """The receipt of a record from existing signatures; nothing is signed for it.
 
     Raises ReceiptError if no checkpoint in the state directory covers the record.
     """

@@ -1,7 +1,7 @@
 """A request to the owner of a partition, signed by an enrolled writer.
 
-Only the owner appends to a partition. Whoever wants it to append or to trim something asks through its tick stream, and
-signs the request, because whoever can write to Redis could otherwise have records trimmed or notices appended.
+Only the owner appends to a partition. Other processes ask it through its tick stream to append or trim something, and
+sign the request, because otherwise whoever can write to Redis could have records trimmed or notices appended.
 """
 
 import secrets
@@ -23,13 +23,13 @@ class Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     what: str = Field(max_length=MAX_NAME_CHARS)
-    """What it is asked for: the name of one of its handlers."""
+    """The request's kind: the name of one of its handlers."""
     made_ms: int
     """When it was asked, in milliseconds of the server's time."""
     body: dict[str, Any]
     """What the handler needs: JSON without floats."""
     id: str = Field(default_factory=lambda: secrets.token_hex(8), max_length=MAX_NAME_CHARS)
-    """Tells it from every other request. A notice that fulfils it has it as `requested`, so it is fulfilled once."""
+    """Its unique id. A notice that fulfils it has it as `requested`, so it is fulfilled once."""
 
     @classmethod
     def opened(cls, raw: bytes, proof: bytes, writers: WriterKeys) -> Self:

@@ -41,7 +41,7 @@ class Roster(WriterKeys):
         key = load_from(key_file(state_dir, instance), instance).key if is_right_beside else None
         super().__init__(origin_of(instance, partition), key or read_public_key(state_dir, instance))
         self.replaced: ReplacedKey | None = None if is_right_beside else replaced
-        """The instance key here if it is not the one that signed the trail: what that one signed cannot be checked."""
+        """The instance key here if another one signed the trail; signatures of that one cannot be checked."""
         self._state_dir, self._instance = state_dir, instance
         self._file = roster_file(state_dir, instance)
         self._partition = partition
@@ -116,7 +116,7 @@ class Roster(WriterKeys):
 
 
 def granted_enrolment(state_dir: Path, instance: str, writer: Key) -> dict[str, str] | None:
-    """The signed statement that enrols a writer key: as it was granted, or made now; None if neither can be.
+    """The signed statement that enrols a writer key: the granted one, or a new one; None if neither is possible.
 
     A key that is not the one that signed the trail enrols nobody. Raises KeyFileError if a key cannot be used.
     """

@@ -1,7 +1,7 @@
 """Verify a log by the rules that need no knowledge of what the records mean (audit/README.md states them).
 
-A check ends at the first record that breaks a rule, because everything after it depends on it; but it goes on after a
-record that cannot be read, with the leaf hash that is known of it.
+A check ends at the first record that breaks a rule, because everything after it depends on it. It continues after an
+unreadable record, using its known leaf hash.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +12,7 @@ from llmctx.trail.log.leaf_schema import SAID, SETTLING, Fault, lost_range
 from llmctx.trail.proof.coverage import Coverage
 from llmctx.trail.proof.merkle import CompactRange
 from llmctx.trail.proof.receipt import HeldReceipts
-from llmctx.trail.proof.record_checks import check_evidence, check_form, not_read
-from llmctx.trail.proof.said import SaidCheck
+from llmctx.trail.proof.record_checks import SaidCheck, check_evidence, check_form, not_read
 from llmctx.trail.proof.writer import WriterKeys
 
 
@@ -36,7 +35,7 @@ class Verifier:
         self.settled: dict[str, int] = {}
         """The index of each settled tick's record."""
         self.said = SaidCheck()
-        """What others say of records."""
+        """The statements about records."""
         self.of_symbol: dict[str, list[int]] = {}
         """The indices of each symbol's records that settle a tick or have an id."""
         self.losses: list[tuple[int, int]] = []
@@ -91,7 +90,7 @@ class Verifier:
 
     @property
     def records(self) -> int:
-        """How many records were found good, without those that are archived, lost or cannot be read."""
+        """How many records passed, without those that are archived, lost or unreadable."""
         lost = sum(last - first + 1 for first, last in self.losses)
         return self.size - self.archived - lost - len(self.unreadable)
 
@@ -121,12 +120,12 @@ class Verifier:
         return fault
 
     def _pass_over(self, entry: Entry, fault: Fault) -> Fault | None:
-        """Note that a record cannot be read, and let the tree grow by what is known of it."""
+        """Note that a record cannot be read, and let the tree grow by its known leaf hash."""
         self.unreadable.append(fault)
         return self._grow(self._known_at(entry.index) or entry.digest) or fault
 
     def _known_at(self, index: int) -> bytes | None:
-        """The leaf hash that is known of a record; None if none is."""
+        """The known leaf hash of a record; None if unknown."""
         place = index - self._known_from
         return self._known[place] if 0 <= place < len(self._known) else None
 
@@ -182,7 +181,7 @@ class Verifier:
         return None
 
     def check_kept(self, entry: Entry) -> Fault | None:
-        """The fault of an archived record that is kept, None if it is good as far as its leaf hash is known."""
+        """The fault of an archived record that is kept; None if its leaf hash, as far as known, matches."""
         known = self._known_at(entry.index)
         differs = known is not None and known != entry.digest and entry.unreadable is None
         if not 0 <= entry.index < self.trimmed or differs:
@@ -191,7 +190,7 @@ class Verifier:
         return None if entry.unreadable is not None else check_form(entry) or check_evidence(entry)
 
     def check_found(self, entry: Entry, lost: Mapping[int, bytes]) -> Fault | None:
-        """The fault if a record that was found again differs from the one that was lost."""
+        """The fault if a recovered record differs from the one that was lost."""
         hashed = entry.digest
         if lost.get(entry.index) != hashed:
             return Fault(entry.index, "lost-hash", "the leaf hash of the lost record", hashed.hex())
@@ -237,7 +236,7 @@ class Verifier:
         return min(faults, default=None)
 
     def is_unknown(self, index: int) -> bool:
-        """Whether nobody can say here what the record at an index says."""
+        """Whether it is unknown here what the record at an index says."""
         if index < self.archived:
             return True
         lost = any(first <= index <= last for first, last in self.losses)

@@ -1,1 +1,1 @@
-"""Where records are read from: one interface over whatever keeps them, and how they are looked up."""
+"""Where records are read from: one interface over every kind of storage, and how records are looked up."""

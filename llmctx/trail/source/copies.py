@@ -15,7 +15,7 @@ from llmctx.trail.proof.erasure import Erasure
 from llmctx.trail.proof.receipt import make_receipt
 from llmctx.trail.source.archived import ArchiveRecords
 from llmctx.trail.source.exported import ExportRecords
-from llmctx.trail.source.source import Source, source_errors
+from llmctx.trail.source.source import CopiedRecords, Source, source_errors
 
 Copy = Export | Archive
 """An export or an archive."""
@@ -23,7 +23,7 @@ _URL = re.compile("[a-z][a-z0-9]*://")
 
 
 def is_copy(where: str) -> bool:
-    """Whether a path or an address can be that of a copy, and not of a file."""
+    """Whether a path or an address can name a copy rather than a file."""
     return _URL.match(where) is not None or Path(where).is_dir()
 
 
@@ -70,28 +70,14 @@ def newest_note(where: str, partition: int) -> str | None:
     return notes[-1] if notes else None
 
 
-class CopiedPart:
+class CopiedPart(CopiedRecords[Copy]):
     """One partition of a copy, with the proofs of its records, to be exported."""
-
-    def __init__(self, copy: Copy, part: Part) -> None:
-        self._copy = copy
-        self._part = part
-        self.partition = part.partition
-        """The partition."""
-
-    async def size(self) -> int:
-        """One more than the last index."""
-        return self._part.size
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records of a range, in order."""
         for entry in self._copy.entries(self._part, self._copy.lost(self._part)):
             if start <= entry.index and (stop is None or entry.index < stop):
                 yield entry
-
-    async def blob(self, digest: str) -> bytes | None:
-        """The blob with this digest, None if it is missing."""
-        return self._copy.blob(digest)
 
     def proven(self) -> Proven:
         """What the copy says proves its records.
@@ -108,14 +94,14 @@ class CopiedPart:
 
 
 def copied_parts(copy: Copy) -> list[CopiedPart]:
-    """Every partition of the trail that a copy is of; one of which it has nothing is empty."""
+    """Every partition of the trail that a copy belongs to; a partition without records in the copy is empty."""
     parts = {part.partition: part for part in copy.parts}
     empty = [Part(number, f"{copy.origin}/{number}", 0) for number in range(copy.partitions)]
     return [CopiedPart(copy, parts.get(each.partition, each)) for each in empty]
 
 
 def erasures_in(where: str) -> dict[int, list[Erasure]]:
-    """What was erased by rule of the records of each partition of a copy.
+    """What retention rules erased of the records of each partition of a copy.
 
     Raises TrailError if there is none or it is malformed.
     """

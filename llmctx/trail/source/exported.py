@@ -10,36 +10,22 @@ from typing import NamedTuple
 from weakref import finalize
 
 from llmctx import canonical
-from llmctx.trail.export.reader import Export, Part, read_evidence
+from llmctx.trail.export.reader import Export, read_evidence
 from llmctx.trail.log.entry import Entry
 from llmctx.trail.log.leaf_schema import Fault, FaultError
 from llmctx.trail.proof.erasure import Erasure, erased_at
-from llmctx.trail.source.source import source_errors
+from llmctx.trail.source.source import CopiedRecords, source_errors
 
 
-class ExportRecords:
+class ExportRecords(CopiedRecords[Export]):
     """One partition of an export, without the records' proofs; verification reads it line by line instead.
 
     Every method raises TrailError if the lines of the files do not belong together.
     """
 
-    def __init__(self, export: Export, part: Part) -> None:
-        self._export = export
-        self._part = part
-        self.partition = part.partition
-        """The partition."""
-
-    async def size(self) -> int:
-        """The number of records, lost ones included."""
-        return self._part.size
-
-    async def count(self, start: int = 0, stop: int | None = None) -> int:
-        """The number of records in a range, lost ones included."""
-        return len(range(max(start, self._part.first), self._part.size if stop is None else min(stop, self._part.size)))
-
     async def entry(self, index: int) -> Entry | None:
         """The record at an index, None if there is none."""
-        with source_errors(self._export.name):
+        with source_errors(self._copy.name):
             line = bisect_left(self._lines.indices, index)
             if line == len(self._lines.indices) or self._lines.indices[line] != index:
                 return None
@@ -47,27 +33,23 @@ class ExportRecords:
 
     async def read(self, start: int = 0, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records of a range, in order."""
-        with source_errors(self._export.name):
+        with source_errors(self._copy.name):
             for line in self._range(start, stop):
                 yield self._at(line)
 
     async def read_back(self, stop: int | None = None) -> AsyncIterator[Entry]:
         """The records below `stop` (None: all), newest first."""
-        with source_errors(self._export.name):
+        with source_errors(self._copy.name):
             for line in reversed(self._range(0, stop)):
                 yield self._at(line)
 
     async def read_back_of(self, symbol: str) -> AsyncIterator[Entry]:
         """A symbol's records, newest first."""
-        named = b'"symbol":' + canonical.dumps(symbol)  # spares parsing all others
-        with source_errors(self._export.name):
+        named = b'"symbol":' + canonical.dumps(symbol)  # avoids parsing all others
+        with source_errors(self._copy.name):
             for line in reversed(self._range(0, None)):
                 if named in self._lines.leaves.line(line) and (found := self._at(line)).record.get("symbol") == symbol:
                     yield found
-
-    async def blob(self, digest: str) -> bytes | None:
-        """The blob with this digest, None if it is missing."""
-        return self._export.blob(digest)
 
     def _range(self, start: int, stop: int | None) -> range:
         """The numbers of the lines that hold the records of a range."""
@@ -84,12 +66,12 @@ class ExportRecords:
 
     @cached_property
     def _erasures(self) -> list[Erasure]:
-        return self._export.erasures(self._part)
+        return self._copy.erasures(self._part)
 
     @cached_property
     def _lines(self) -> "_Lines":
-        lost = self._export.lost(self._part)
-        folder = self._export.directory / str(self._part.partition)
+        lost = self._copy.lost(self._part)
+        folder = self._copy.directory / str(self._part.partition)
         leaves, evidence = _LineFile(folder / "leaves.jsonl"), _LineFile(folder / "evidence.jsonl")
         if len(leaves) != len(evidence):
             raise FaultError(Fault(len(leaves), "lines", f"{len(leaves)} lines of evidence", f"{len(evidence)}"))
@@ -102,9 +84,9 @@ class _Lines(NamedTuple):
     """The files of a partition."""
 
     leaves: "_LineFile"
-    """A leaf a line."""
+    """One leaf on each line."""
     evidence: "_LineFile"
-    """Its evidence, on the line of the same number."""
+    """Its evidence, on the line with the same number."""
     indices: Sequence[int]
     """The index of the record on each line."""
 

@@ -1,4 +1,4 @@
-"""A filter: which records a reader wants, by what they say."""
+"""A filter: which records a reader wants, by their content."""
 
 from typing import Any, NamedTuple
 
@@ -7,29 +7,29 @@ from llmctx.visible import visible
 
 
 class Filter(NamedTuple):
-    """Which records; None means any. A record that cannot be read is of every symbol and of kind `unreadable`."""
+    """Which records; None means any. An unreadable record counts for every symbol, with kind `unreadable`."""
 
     symbol: str | None = None
-    """Of this symbol."""
+    """Only of this symbol."""
     kind: str | None = None
-    """Of this kind."""
+    """Only of this kind."""
     action: str | None = None
-    """Whose verdict has this action."""
+    """Only with this action in the verdict."""
     guard: str | None = None
-    """In which this guardrail fired."""
+    """Only those in which this guardrail fired."""
     since_ms: int | None = None
-    """Of this time or later (`time_of`), in milliseconds since 1970."""
+    """Only at this time or later (`time_of`), in milliseconds since 1970."""
     until_ms: int | None = None
-    """Of a time before this one."""
+    """Only before this time."""
     model: str | None = None
-    """That asked this model, or was answered by it."""
+    """Only those that asked this model, or were answered by it."""
     prompt: str | None = None
-    """That asked with this prompt: NAME, or NAME/vN."""
+    """Only those with this prompt: NAME, or NAME/vN."""
     text: str | None = None
-    """Whose reasoning or reason contains this text as it is shown, in any case."""
+    """Only those whose reasoning or reason contains this text as shown, ignoring case."""
 
     def matches(self, record: dict[str, Any], time_ms: int | None) -> bool:
-        """Whether a record of this time is wanted; one whose time is not known is of any time."""
+        """Whether a record of this time is wanted; a record without a known time counts for any."""
         verdict = record["verdict"]
         return (
             (self.symbol is None or record.get("symbol") == self.symbol or record["kind"] == unreadable.KIND)
@@ -54,7 +54,7 @@ def _prompts(record: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _words(record: dict[str, Any]) -> tuple[str, ...]:
-    """What a record says, as it is shown: people have their names."""
+    """A record's content as shown: people have their names."""
     said = record["verdict"]["reason"], record.get("decision", {}).get("reasoning", "")
     return tuple(visible(each).casefold() for each in said)
 

@@ -1,4 +1,4 @@
-"""The trail as one: what was archived comes from the archive, the rest from the log in Redis."""
+"""The trail as one: archived records come from the archive, the others from the log in Redis."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -18,11 +18,10 @@ _log = logging.getLogger(__name__)
 
 
 async def trail_source(redis: Redis, instance: Instance, archive: str | None = None, *, whole: bool = False) -> Source:
-    """The trail in Redis; `archive` is where records are that were trimmed from it.
+    """The trail in Redis; `archive` holds the records that were trimmed from it.
 
-    Without it they are left out, with a warning.
-
-    Raises ArchiveError if the archive holds another trail or is no archive, or if it is needed for the `whole` trail.
+    Without it they are left out, with a warning. Raises ArchiveError if the archive holds another trail or is no
+    archive, or if it is needed for the `whole` trail.
     """
     origin = key_name_of(instance.id)
     logs = [LogReader(redis, partition) for partition in range(instance.partitions)]
@@ -61,7 +60,7 @@ class JoinedRecords:
         """The partition."""
 
     async def _first(self) -> int:
-        """Where the log begins; all below is in the archive."""
+        """Where the log begins; everything below is in the archive."""
         first, archived = await self._log.first(), await self._older.size()
         if first > archived:
             raise ArchiveError(
@@ -104,7 +103,7 @@ class JoinedRecords:
         """A symbol's records, newest first."""
         first = await self._first()
         async for entry in self._log.read_back_of(symbol):
-            if entry.index >= first:  # of archived records a few are kept in Redis
+            if entry.index >= first:  # Redis keeps a few archived records
                 yield entry
         async for entry in self._older.read_back_of(symbol):
             if entry.index < first:

@@ -39,9 +39,9 @@ async def blobs_of(source: Source, entry: Entry) -> dict[str, bytes]:
 
 
 async def said_of(source: Source, entry: Entry) -> list[Entry]:
-    """What others said of a record, oldest first: effects, approvals, overrides, annotations.
+    """What others said about a record, oldest first: effects, approvals, overrides, annotations.
 
-    Of a record with a symbol only that symbol's records are read, of any other one all that come after it.
+    If the record has a symbol, only that symbol's records are read; otherwise all later ones.
     """
     (part,) = [part for part in source.parts if part.partition == entry.partition]
     symbol, found = entry.record.get("symbol"), list[Entry]()
@@ -72,7 +72,7 @@ async def newest(parts: Sequence[Records], wanted: Filter, limit: int | None = N
 
 
 async def _newest(part: Records, size: int, wanted: Filter, limit: int | None) -> list[tuple[int, Entry]]:
-    """The newest records that match, with when they were recorded; for one that cannot be read, the record after it."""
+    """The newest records that match, with their recording times; an unreadable one gets that of the record after it."""
     found: list[tuple[int, Entry]] = []
     recorded_ms = canonical.MAX_SAFE_INTEGER
     async for entry in part.read_back() if wanted.symbol is None else part.read_back_of(wanted.symbol):

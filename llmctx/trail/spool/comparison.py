@@ -68,7 +68,7 @@ class Comparison:
         self._compose = compose
 
     async def run(self, owner: str) -> ComparisonResult:
-        """Compare, take out what is not ours, refill the log, and report what is left to do.
+        """Compare, remove what is not ours, refill the log, and report what is left to do.
 
         Raises ForkError if two of the three differ, LeaseError if another owner holds the partition, SpoolError if the
         spool cannot be read, TrailError if the spool lacks a record that the log needs, or if the server does not
@@ -76,7 +76,7 @@ class Comparison:
         """
         spooled, anchored = self._spool.size, self._anchor.size
         trusted = max(spooled, anchored)
-        # Below the first index nothing is missing: it is archived.
+        # Below the first index everything is archived, so nothing is missing.
         first = await genuine_first(self._redis, self._log, self._roster, self._spooled.entry)
         start = max(first, min(await self._log.size(), trusted) - COMPARED)
         await asyncio.to_thread(self._spool.load, min(start, spooled))
@@ -106,7 +106,7 @@ class Comparison:
         return [index for index in self._spool.indices(walked.start, walked.end) if index not in walked.good]
 
     async def _rebuild(self, owner: str, walked: Walked, trusted: int) -> dict[int, bytes]:
-        """Rebuild the log without what is foreign; returns the incidents about it, by index."""
+        """Rebuild the log without foreign entries; returns the incidents about them, by index."""
         log, end = self._log, max(walked.end, trusted)
         absent = set(range(trusted, walked.end)) - walked.good.keys() - walked.lost
         is_losing = self._anchor.size > max(walked.end, self._spool.size)  # that incident has the next place
@@ -131,8 +131,8 @@ class Comparison:
         for placed in [each for each in back if each.at < walked.end]:  # the rest is refilled
             await put_back(self._redis, log, self._spooled_entry(placed.at), owner)
         _log.error(
-            f"The log of partition {log.partition} was rebuilt: {len(walked.foreign)} foreign entries are out of it, "
-            f"{len(back)} records are back from the spool, incidents stand at {holes or 'no index'}."
+            f"The log of partition {log.partition} was rebuilt: {len(walked.foreign)} foreign entries were removed, "
+            f"{len(back)} records restored from the spool, incidents added at {holes or 'no index'}."
         )
         return {placed.at: placed.leaf_hash for placed in incidents}
 
@@ -158,7 +158,9 @@ class Comparison:
         return len(present)
 
     async def _restore_blobs(self, start: int) -> None:
-        """Put back what records from an index on need; without its dictionary a record cannot be read."""
+        """Restore the blobs and dictionaries that records from an index on need; without its dictionary a record is
+        unreadable.
+        """
         blobs, restored = self._log.blobs, 0
         for frame in await asyncio.to_thread(lambda: list(self._spool.blobs(start))):
             if frame.kind == BLOB:
@@ -167,7 +169,7 @@ class Comparison:
                 restored += await blobs.restore_dictionary(Dictionary(frame.content), frame.number)
         if restored:
             _log.warning(
-                f"{restored} blobs of partition {self._log.partition} were gone or not what they are named after; they "
+                f"{restored} blobs of partition {self._log.partition} were missing or did not match their digest; they "
                 "are back from the spool"
             )
 
@@ -197,7 +199,7 @@ class Comparison:
 
 
 async def put_back(redis: Redis, log: Log, entry: Entry, owner: str, after: int = -1) -> None:
-    """Put a record back into the log at its own index, and into tick map and symbol list; what is there stays.
+    """Put a record back into the log at its own index, and into tick map and symbol list; existing entries stay.
 
     Raises LeaseError if another owner holds the partition, TrailError if the server does not answer, or if its log does
     not reach the index `after`.

@@ -1,4 +1,4 @@
-"""Where a log in Redis begins, if what Redis says of it can be believed."""
+"""Where a log in Redis begins, if Redis can be believed about that."""
 
 import contextlib
 import logging
@@ -52,7 +52,7 @@ async def genuine_first(redis: Redis, log: Log, roster: Roster, spooled: Callabl
 
 
 async def _drop_kept(redis: Redis, log: Log) -> None:
-    """Drop what is kept of archived records, unless the log was archived meanwhile."""
+    """Drop the kept copies of archived records, unless the log was archived meanwhile."""
     with redis_errors("Kept records could not be dropped"), contextlib.suppress(WatchError):
         async with redis.pipeline(transaction=True) as both:
             await both.watch(log.key("base"))
@@ -63,7 +63,7 @@ async def _drop_kept(redis: Redis, log: Log) -> None:
 
 
 async def _is_noted(base: Base, log: Log, roster: Roster, spooled: Callable[[int], Entry | None]) -> bool:
-    """Whether a notice of our writers says what the base says; its checkpoint is public, and proves no archive."""
+    """Whether a notice of our writers agrees with the base; the base's checkpoint is public and proves no archive."""
     for entry in (await log.entry(base.notice), spooled(base.notice)):
         archived = {} if entry is None else entry.record.get("archived", {})
         is_said = (archived.get("end"), archived.get("manifest")) == (base.size, base.manifest)

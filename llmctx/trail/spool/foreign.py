@@ -1,6 +1,6 @@
-"""Foreign entries: what stands in a log and was not appended by a writer of this instance.
+"""Foreign entries: entries of a log that no writer of this instance appended.
 
-They are taken out by rebuilding the log without them; an incident takes the place of each and keeps its bytes.
+They are removed by rebuilding the log without them; an incident takes the place of each and keeps its bytes.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,28 +29,28 @@ _REBUILD = ServerFunction(Path(__file__).with_name("rebuild.lua"), after=[HELD, 
 
 
 class Foreign(NamedTuple):
-    """An entry that does not belong into the log."""
+    """An entry that does not belong in the log."""
 
     entry: StreamEntry
     """The entry."""
     why: str
-    """Why it is none of ours."""
+    """Why it is not one of ours."""
     original: int | None = None
-    """The index at which the same record stands, or the one that settled its tick; None if there is none."""
+    """The index of the same record, or of the one that settled its tick; None if there is none."""
     ticks: Sequence[str] = ()
     """The ticks that it claims to settle."""
     said: Sequence[str] = ()
-    """The id that it claims to have, as what others say of a decision has one."""
+    """The id that it claims to have, as statements about a decision do."""
     symbol: str = ""
-    """The symbol that it claims to be of."""
+    """The symbol that it claims to be about."""
 
 
 Compose = Callable[[str, bytes, int], Awaitable[Draft]]
-"""Composes the incident about foreign entries from what to say, their evidence, and their number."""
+"""Composes the incident about foreign entries from a message, their evidence, and their number."""
 
 
 class Placed(NamedTuple):
-    """A record to be put into a log at an index."""
+    """A record to be inserted into a log at an index."""
 
     at: int
     """The index."""
@@ -81,9 +81,9 @@ def _described(foreign: Foreign) -> dict[str, object]:
 
 
 async def incidents_for(log: Log, found: Sequence[Foreign], holes: Sequence[int], compose: Compose) -> list[Placed]:
-    """The incidents that take the places `holes`, each with the foreign entries that stood there.
+    """The incidents that fill the indices `holes`, each with the foreign entries found there.
 
-    Those that stood nowhere in particular are in the first one.
+    Entries at no particular index are in the first one.
     """
     placed = []
     for hole in holes:
@@ -104,9 +104,9 @@ def _place(entry: StreamEntry, holes: Sequence[int]) -> int:
 
 
 async def take_out_of_indices(redis: Redis, log: Log, foreign: Foreign) -> None:
-    """Take a foreign entry out of the maps and its symbol's list; what another record has points there.
+    """Remove a foreign entry from the maps and its symbol's list; entries of another record then point to that one.
 
-    This comes before the rebuild: if it is cut short, the entry is still there and is found again.
+    This comes before the rebuild: if it is interrupted, the entry is still there and is found again.
     """
     index = str(foreign.entry.number)
     claimed = [(log.key("ticks"), each) for each in foreign.ticks]
@@ -122,7 +122,7 @@ async def take_out_of_indices(redis: Redis, log: Log, foreign: Foreign) -> None:
             if foreign.symbol:
                 both.lrem(
                     log.key(f"symbol:{foreign.symbol}"), -1, index
-                )  # the last one: an older one may be a record's own
+                )  # the last one, because an older one may be a record's own
             await both.execute()
 
 

@@ -105,7 +105,7 @@ class Recovery:
         for first in range(0, len(uncopied), _COPY_BATCH):
             wanted = uncopied[first : first + _COPY_BATCH]
             entries = [entry async for entry in self._log.read(wanted[0], wanted[-1] + 1)]
-            # Copied is what was judged: the log may have been written again meanwhile.
+            # What was checked is what is copied: the log may have been written again meanwhile.
             judged = [each for each in entries if result.uncopied.get(each.index) == leaf_hash(each.leaf)]
             for entry in judged:  # half of an append may have come back: the record alone, without map and list
                 await put_back(self._redis, self._log, entry, self._lease.owner)
@@ -136,7 +136,7 @@ class Recovery:
 
     async def _compare_and_copy(self) -> tuple[int, int] | None:
         assert self._spooler is not None
-        await self._spooler.flush()  # the records waiting for the disk are the newest that anybody holds
+        await self._spooler.flush()  # the waiting records are newer than anything else anybody holds
         result = await self._compare(await asyncio.to_thread(Spool, self._directory))
         await self._copy(result)
         if result.lost is not None:
@@ -144,12 +144,12 @@ class Recovery:
         return result.lost
 
     async def fetch(self) -> None:
-        """Copy what stands in the log before a record that waits, and take out what is not ours there."""
+        """Copy the log's entries before a waiting record, and remove those that are not ours."""
         async with self._turn:
             await self._compare_and_copy()
 
     async def admits(self, entry: Entry) -> bool:
-        """Whether a record that settled a tick is one of ours; if it is not, it is taken out of the log.
+        """Whether a record that settled a tick is one of ours; if not, it is removed from the log.
 
         Raises ForkError, LeaseError, SpoolError or TrailError.
         """
@@ -161,7 +161,7 @@ class Recovery:
         return now is not None and now.leaf == entry.leaf
 
     async def look(self) -> None:
-        """Look for entries that nobody has handed over at the log's end, and whether others came or went before it.
+        """Look for entries at the log's end that nobody has handed over, and for changes before it.
 
         Raises ForkError, LeaseError, SpoolError or TrailError.
         """
@@ -199,7 +199,7 @@ class Recovery:
         await self._spooler.add(entry)
 
     async def forget(self, below: int) -> int:
-        """Take archived records below an index out of the spool; returns how many of its segments changed.
+        """Remove archived records below an index from the spool; returns how many of its segments changed.
 
         Raises LeaseError, SpoolError or TrailError.
         """
@@ -224,7 +224,7 @@ class Recovery:
 
     async def _train(self, trainer: Trainer, size: int) -> None:
         dictionary = await asyncio.to_thread(trainer.train, size)
-        with contextlib.suppress(TrailError):  # records go on with the old dictionary
+        with contextlib.suppress(TrailError):  # recording continues with the old dictionary
             if dictionary is not None:
                 await self._log.blobs.keep_dictionary(dictionary, size)
                 before, self._log.dictionary = self._log.dictionary, dictionary
@@ -250,7 +250,7 @@ async def _rewrite_aof_once(redis: Redis) -> None:
     If the old one was cut within a transaction, Redis 7.0 keeps the half that is left at its end, and carries it out at
     its next start: a record that was rolled back would take the index of one that was appended since.
     """
-    with contextlib.suppress(RedisError):  # who may not do that finds a fork, and nothing is lost
+    with contextlib.suppress(RedisError):  # an owner without that right finds a fork, and nothing is lost
         found = await redis.info("persistence")
         if found.get("aof_enabled") and not found.get("aof_rewrites"):
             await execute(redis, "BGREWRITEAOF")

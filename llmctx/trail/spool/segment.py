@@ -92,7 +92,7 @@ class Segment:
     """A segment that its owner writes to."""
 
     def __init__(self, directory: Path, number: int, start: int) -> None:
-        """Create segment `number`, which speaks for the partition from index `start` on.
+        """Create segment `number`, which is authoritative for the partition from index `start` on.
 
         Raises FileExistsError if the number is taken, SpoolError if the disk fails.
         """
@@ -101,7 +101,7 @@ class Segment:
         self.number = number
         """Its number."""
         self.start = start
-        """The index from which on it speaks for the partition."""
+        """The index from which it is authoritative for the partition."""
         self.kept: set[str] = set()
         """The digests of the blobs and dictionaries in it."""
         self.size_bytes = 0
@@ -173,9 +173,9 @@ def read_frames(path: Path) -> Iterator[Frame]:
 
 
 def leave_out(path: Path, number: int, below: int) -> None:
-    """Write a closed segment anew without its records below an index, from which on it speaks then.
+    """Rewrite a closed segment without its records below an index, from which it is authoritative afterwards.
 
-    Raises OSError if that fails; the segment is as before then.
+    Raises OSError if that fails; the segment is then unchanged.
     """
     draft = path.with_suffix(".part")
     file = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
@@ -208,7 +208,7 @@ def _read(path: Path) -> bytes:
 
 
 def _scan(raw: bytes) -> Iterator[tuple[int, bytes, int]]:
-    """Where each whole frame begins, its kind, and where it ends."""
+    """Where each complete frame begins, its kind, and where it ends."""
     view, begin = memoryview(raw), 0
     while begin + _HEAD.size < len(raw):
         length, checksum = _HEAD.unpack_from(raw, begin)

@@ -41,7 +41,7 @@ class SegmentFile(NamedTuple):
     number: int
     """Its number."""
     start: int
-    """The index from which on it speaks for the partition."""
+    """The index from which it is authoritative for the partition."""
     path: Path
     """The file."""
 
@@ -59,9 +59,9 @@ class Spool:
         self._segments = segment_files(directory)
         self._contents: dict[int, Contents] = {}
         self.base = self._segments[0].start if self._segments else 0
-        """The first index that it speaks for; records below were pruned."""
+        """The first index that it covers; records below were pruned."""
         self.size = 0
-        """One more than the last index that it speaks for."""
+        """One more than the last index that it covers."""
         if self._segments:
             newest = self._segments[-1]
             self.size = max([newest.start - 1, *self._read(newest).records]) + 1
@@ -116,7 +116,7 @@ class Spool:
         return found
 
     def _find(self, index: int) -> tuple[Path, int] | None:
-        """The segment and offset of a record: the newest segment that speaks for its index decides."""
+        """The segment and offset of a record; the newest segment that covers its index decides."""
         for segment in reversed(self._segments):
             offset = self._read(segment).records.get(index)
             if offset is not None:
@@ -177,10 +177,11 @@ def prune(directory: Path, size: int, before_s: float) -> int:
 
 
 def forget(directory: Path, below: int) -> int:
-    """Take every record below an index out of the spool; returns how many segments were removed or written anew.
+    """Remove every record below an index from the spool; returns how many segments were removed or rewritten.
 
-    All of them must be archived. Blobs and dictionaries stay with the records that are left, and the newest segment,
-    which its owner writes, stays as it is. Killed at any step, the spool is whole, and the next call completes it.
+    All of them must be archived. Blobs and dictionaries stay with the remaining records, and the newest segment, which
+    its owner writes, stays as it is. After a kill at any step the spool is intact, and the next call completes the
+    removal.
     """
     changed = prune(directory, below, float("inf"))
     with disk_errors(directory, "written anew"):

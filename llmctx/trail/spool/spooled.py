@@ -1,4 +1,4 @@
-"""Records out of a spool, unpacked with the dictionaries that the spool holds."""
+"""Records from a spool, unpacked with the dictionaries that the spool holds."""
 
 from llmctx.trail.log.dictionary import Dictionary
 from llmctx.trail.log.entry import FIELD, PROOF, Entry, restored

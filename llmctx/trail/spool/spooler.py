@@ -25,7 +25,7 @@ from llmctx.trail.spool.spool import forget, next_number, prune, segment_files
 _log = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 16 * 1024 * 1024
-"""A segment that is longer is closed and the next one begun."""
+"""A segment longer than this is closed and the next one begun."""
 KEPT_S = 2 * 86_400
 """How long a segment is kept after its last write, in seconds."""
 
@@ -89,7 +89,7 @@ class Spooler:
                 await self._progress.wait()
 
     def expect(self, size: int) -> None:
-        """Say how many records the log has; those that nobody hands over are fetched."""
+        """Note how many records the log has; those that nobody hands over are fetched."""
         if size > self._next:
             self._expected = size
             self._wake.set()
@@ -111,7 +111,7 @@ class Spooler:
             self._wake.set()
 
     async def close(self) -> None:
-        """Stop; records that still wait stay in the log, where the next owner finds them."""
+        """Stop; waiting records stay in the log, where the next owner finds them."""
         if self._task is not None:
             await end(self._task)
         async with self._disk:
@@ -226,7 +226,7 @@ class Spooler:
         segment.write(frames)
 
     async def check(self) -> None:
-        """Check that no other owner has begun a segment after ours: from then on ours does not count.
+        """Check that no other owner has begun a segment after ours; from then on ours does not count.
 
         Raises LeaseError if one has, SpoolError if the disk fails.
         """
@@ -236,7 +236,7 @@ class Spooler:
     def _superseded(self) -> LeaseError:
         return LeaseError(
             f"Another owner has begun a segment in {self._directory}.",
-            "That owner goes on; this process was too late and starts again.",
+            "That owner continues; this process was too late and starts again.",
         )
 
     async def _begin(self) -> Segment:
@@ -251,14 +251,14 @@ class Spooler:
         return self._segment
 
     async def prune(self) -> None:
-        """Remove old segments that nobody needs any more."""
+        """Remove old segments that are no longer needed."""
         with contextlib.suppress(TrailError):  # they can be removed later
             before_s = clock.now_ms() / 1000 - KEPT_S
             size = min(self.durable, await asyncio.to_thread(self._anchored) or self.durable)
             await asyncio.to_thread(prune, self._directory, size, before_s)
 
     async def forget(self, below: int) -> int:
-        """Take the records below an index, which are archived, off the disk; returns how many segments changed.
+        """Remove archived records below an index from the disk; returns how many segments changed.
 
         Raises LeaseError if another owner has taken the partition, SpoolError if the disk fails.
         """

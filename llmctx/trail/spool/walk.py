@@ -38,7 +38,7 @@ class Walked(NamedTuple):
     good: dict[int, bytes]
     """The leaf hash of each record of ours, by index."""
     foreign: list[Foreign]
-    """What is none of ours."""
+    """Entries that are not ours."""
     lost: set[int]
     """The indices that incidents declare lost."""
     seen: str
@@ -46,7 +46,7 @@ class Walked(NamedTuple):
 
     @property
     def end(self) -> int:
-        """One more than the last index of ours; 0 if there is none."""
+        """One more than the last index of our records; 0 if there are none."""
         return max(self.good, default=-1) + 1
 
 
@@ -94,7 +94,7 @@ class Walker:
         return walked
 
     async def _check_ticks(self, walked: Walked, claims: dict[str, int]) -> None:
-        """Turn records that settle a tick which another record settles into foreign ones."""
+        """Reclassify records that settle a tick which another record settles as foreign."""
         ticks = list(claims)
         for begin in range(0, len(ticks), _PAGE):
             batch = ticks[begin : begin + _PAGE]
@@ -140,7 +140,7 @@ class Walker:
         return ForkError(index, f"{where} of partition {self._log.partition}", expected.hex(), found.hex())
 
     def _judge(self, found: StreamEntry, entry: Entry, hashed: bytes) -> Foreign | None:
-        """Why an entry that nobody has copied yet is none of ours; None if it is."""
+        """Why an entry that nobody has copied yet is not ours; None if it is."""
         if is_ours(entry.partition, entry.index, hashed):
             return None
         if not self._roster.needs_proof(entry.index) and "enrolment" not in entry.record:
@@ -158,12 +158,12 @@ class Walker:
         return Foreign(found, f"its {', '.join(wrong)} has another digest") if wrong else None
 
     async def _settles(self, index: int | None, tick: str) -> bool:
-        """Whether the record at an index settles a tick; the map of ticks alone may lie."""
+        """Whether the record at an index settles a tick; the map of ticks by itself may lie."""
         entry = None if index is None else await self._log.entry(index)
         return entry is not None and tick in entry.ticks
 
     def _stands_at(self, hashed: bytes, index: int) -> int | None:
-        """Another index at which a leaf hash stands already; None if there is none, and then it stands at this one."""
+        """The other index that already has this leaf hash; None if there is none, and then this index gets it."""
         if self._places is None:
             hashes = self._anchor.hashes()
             self._places = {each: at for at, each in enumerate(hashes)}
@@ -202,7 +202,7 @@ async def ends_whole(redis: Redis, log: Log) -> bool:
 
 
 def warn_of(entry: Entry, problem: Unreadable) -> None:
-    """Name an unreadable record; the service goes on with all others."""
+    """Warn about an unreadable record; the service continues with all others."""
     _log.warning(
         f"Record {entry.index} of partition {entry.partition} cannot be read: {problem.why}. "
         f"Nothing else is affected; `llmctx show {entry.index}` says what to do."

@@ -14,7 +14,7 @@ from llmctx.trail.log.instance import read_instance
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.key import load_key
 from llmctx.trail.proof.merkle import CompactRange
-from tests.integration.conftest import ByRules, Prepare, hold, raise_tick, serving
+from tests.integration.conftest import ByRules, Prepare, hold, serving
 from tests.integration.program import Program
 from tests.integration.test_prove import SIZE, anchor_of, sign
 
@@ -50,8 +50,7 @@ async def settle(redis: Redis, made: Program, **ticks: str) -> None:
     """Decide ticks about symbols, and sign what was recorded."""
     async with serving(redis, made.environment["LLMCTX_REDIS_URL"], made.folder / "var", ByRules()) as running:
         for tick, symbol in ticks.items():
-            await raise_tick(redis, tick, symbol)
-            await running.until_settled(tick)
+            await running.decide(redis, tick, symbol)
     await sign(redis, made.folder / "var")
 
 

@@ -140,12 +140,10 @@ async def test_what_is_cut_off_with_a_genuine_checkpoint_and_no_notice_is_notice
 async def test_a_running_worker_is_asked_to_trim(valkey: Redis, proven: Program) -> None:
     await hold(valkey, "AAPL", "MSFT")
     async with serving(valkey, proven.environment["LLMCTX_REDIS_URL"], proven.folder / "var", ByRules()) as running:
-        await raise_tick(valkey, "t6", "AAPL")
-        await running.until_settled("t6")
+        await running.decide(valkey, "t6", "AAPL")
         done = await archive(proven, "--keep", "2")
         assert [segment["trimmed"] for segment in done.lines] == [SIZE + 1 - 2]
-        await raise_tick(valkey, "t7", "MSFT")
-        await running.until_settled("t7")
+        await running.decide(valkey, "t7", "MSFT")
     assert await valkey.xlen("ticks:{0}") == 0
     await sign(valkey, proven.folder / "var")
     assert [each[0] for each in await everything(valkey, proven)] == list(range(SIZE + 3))

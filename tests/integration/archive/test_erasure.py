@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from llmctx.trail.archive.reader import open_archive
 from llmctx.trail.log.log import Log
 from tests.integration.archive.conftest import settle
-from tests.integration.conftest import ByRules, raise_tick, serving
+from tests.integration.conftest import ByRules, serving
 from tests.integration.program import Program
 from tests.integration.test_prove import SIZE, audit, vkey
 
@@ -111,8 +111,7 @@ async def test_a_running_owner_lets_go_of_what_was_erased(valkey: Redis, proven:
         await archived(valkey, proven)
         await erase(proven, TWO_DAYS_LATER)
         assert not any(packed in spooled(proven) for packed in old)
-        await raise_tick(valkey, "t6", "AAPL")
-        await running.until_settled("t6")
+        await running.decide(valkey, "t6", "AAPL")
     newest = [entry.packed async for entry in Log(valkey).read()]
     assert all(packed in spooled(proven) for packed in newest)
     assert (await proven("verify", "--json")).code == 0

@@ -64,9 +64,7 @@ async def test_every_operation_prints_json_alone(valkey: Redis, proven: Program)
 
 @pytest.mark.more
 async def test_an_object_store_that_does_not_answer_is_named_with_exit_code_3(
-    valkey: Redis,
-    proven: Program,
-    object_store: dict[str, str],
+    valkey: Redis, proven: Program, object_store: dict[str, str]
 ) -> None:
     proven.environment |= object_store | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}
     asked = (f"show 1 --from {PLACE}", f"archive --older-than 0d --keep 0 --to {PLACE}", f"backup --to {PLACE}")

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from llmctx.connection import connect
 from llmctx.ops.server import EmbeddedServer
 from tests.conftest import debian_redis
-from tests.integration.conftest import ByRules, raise_tick, serving
+from tests.integration.conftest import ByRules, serving
 from tests.integration.program import Ended, Program
 from tests.integration.test_prove import proven, sign, trail  # noqa: F401  fixtures
 
@@ -23,8 +23,7 @@ async def record(redis: Redis, made: Program, *ticks: str) -> None:
     """More decisions, signed."""
     async with serving(redis, made.environment["LLMCTX_REDIS_URL"], made.folder / "var", ByRules()) as running:
         for tick in ticks:
-            await raise_tick(redis, tick, "AAPL")
-            await running.until_settled(tick)
+            await running.decide(redis, tick, "AAPL")
     await sign(redis, made.folder / "var")
 
 

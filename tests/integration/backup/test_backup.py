@@ -20,10 +20,7 @@ from tests.integration.program import Program, until
 from tests.integration.test_prove import SIZE, sign
 
 
-async def test_an_altered_trail_makes_a_bad_backup_that_replaces_no_good_one(
-    valkey: Redis,
-    proven: Program,
-) -> None:
+async def test_an_altered_trail_makes_a_bad_backup_that_replaces_no_good_one(valkey: Redis, proven: Program) -> None:
     good = (await keep(proven)).document["backup"]
     await valkey.xdel("audit:{0}:log", "3-1")
     bad = await keep(proven, "--keep-daily", "1")
@@ -116,9 +113,7 @@ async def test_two_backups_at_once_do_not_disturb_each_other(proven: Program) ->
 
 @pytest.mark.more
 async def test_a_server_whose_files_cannot_be_read_is_fetched_with_its_own_tool(
-    redis: Redis,
-    trail: Program,
-    redis_url: str,
+    redis: Redis, trail: Program, redis_url: str
 ) -> None:
     operator = next(user for user in users_for(0) if user.name == "operator")
     rules = [rule.replace("+config|get", "+ping") for rule in operator.rules]  # it cannot ask where the files are

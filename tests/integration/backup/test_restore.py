@@ -13,7 +13,7 @@ from llmctx.ops.backup.load import load_snapshot
 from llmctx.trail.log.lease import Lease
 from llmctx.trail.log.log import Log
 from tests.integration.backup.conftest import everything, keep, record
-from tests.integration.conftest import ByRules, raise_tick, serving
+from tests.integration.conftest import ByRules, serving
 from tests.integration.program import Program
 from tests.integration.test_prove import SIZE
 
@@ -233,5 +233,4 @@ async def test_a_state_directory_of_another_trail_is_refused(valkey: Redis, prov
 
 async def record_nothing(redis: Redis, made: Program) -> None:
     async with serving(redis, made.environment["LLMCTX_REDIS_URL"], made.folder / "var", ByRules()) as running:
-        await raise_tick(redis, "t", "NONE")
-        await running.until_settled("t")
+        await running.decide(redis, "t", "NONE")

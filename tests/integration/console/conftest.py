@@ -21,7 +21,7 @@ from llmctx.ops.doctor.subject import Places
 from llmctx.testing.completers import Scripted
 from llmctx.trail.log.instance import require_instance
 from llmctx.trail.proof.key import read_public_key
-from tests.integration.conftest import NOW, Prepared, live, raise_tick, serving
+from tests.integration.conftest import NOW, Prepared, live, serving
 from tests.integration.test_prove import sign
 from tests.unit.makers import answer
 from tests.unit.prompt.test_hostile_shapes import SHAPES
@@ -93,8 +93,7 @@ async def make_trail(redis: Redis, url: str, state_dir: Path) -> None:
     )
     async with serving(redis, url, state_dir, Scripted(*answers)) as running:
         for number, symbol in enumerate(("AAPL", "AAPL", "MSFT")):
-            await raise_tick(redis, f"t{number}<b>", symbol)
-            await running.until_settled(f"t{number}<b>")
+            await running.decide(redis, f"t{number}<b>", symbol)
     await sign(redis, state_dir)
     for at, close in ((0, 100), (60_000, 101), (120_000, 99)):
         await redis.xadd("stocks:bars:AAPL", {"close": close}, id=f"{1772463600000 + at}-0")

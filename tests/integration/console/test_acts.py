@@ -20,7 +20,7 @@ from llmctx.decision.verdict import GuardPolicy
 from llmctx.ops.doctor.subject import Places
 from llmctx.trail.log.instance import require_instance
 from llmctx.trail.log.log import Log
-from tests.integration.conftest import NOW, hold, person, raise_tick, serving
+from tests.integration.conftest import NOW, hold, person, serving
 from tests.integration.console.conftest import HOSTILE, Browser, opened
 from tests.integration.console.test_browser import chromium
 from tests.integration.test_people import PEOPLE, Adding, published
@@ -39,8 +39,7 @@ async def waiting(valkey: Redis, valkey_url: str, tmp_path: Path, short_pauses: 
     await hold(valkey, "MSFT")
     async with serving(valkey, valkey_url, tmp_path, Adding(), policy=POLICY, people=PEOPLE) as running:
         for symbol in ("AAPL", "MSFT"):
-            await raise_tick(valkey, symbol, symbol)
-            await running.until_settled(symbol)
+            await running.decide(valkey, symbol, symbol)
         places = Places(tmp_path, asset("redis.conf"), tmp_path / "backups", asset("prompts"))
         yield live_subject(Live(valkey, valkey_url, await require_instance(valkey), ReadRules(), places, people=PEOPLE))
 

@@ -86,8 +86,7 @@ async def test_the_stream_sends_each_record_once_it_is_recorded(
     await asyncio.sleep(0.5)
     async with serving(valkey, valkey_url, subject.live.places.state_dir, ByRules()) as running:
         for number in range(3):
-            await raise_tick(valkey, f"late-{number}", "AAPL")
-            await running.until_settled(f"late-{number}")
+            await running.decide(valkey, f"late-{number}", "AAPL")
     async with asyncio.timeout(20):
         await until(lambda: len([record for record in seen if record["kind"] == "decision"]) == 3)
     listening.cancel()

@@ -1,4 +1,4 @@
-"""The pages of the console over HTTP: what each one says, and that nothing of a stranger acts in any of them."""
+"""The console's pages over HTTP: what each one shows, and that no stranger's text takes effect in any of them."""
 
 import re
 from html.parser import HTMLParser
@@ -19,7 +19,7 @@ VOID = {"meta", "link", "input", "br", "img", "hr"}
 
 
 class Tags(HTMLParser):
-    """Every tag with its attributes; fails where one is not closed in order."""
+    """Every tag with its attributes; fails if one is not closed in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def tags_of(page: str) -> list[tuple[str, dict[str, str | None]]]:
 
 
 async def test_in_no_page_does_a_strangers_text_become_markup(browser: Browser) -> None:
-    """The hostile text stands in headlines, position, tick ids, reasoning, and in what was typed into the address."""
+    """The hostile text is in headlines, position, tick ids, reasoning, and in the text typed into the address."""
     shown = 0
     for path in PAGES:
         page = (await browser.get(path)).text

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from llmctx.console.subject import Subject
-from tests.integration.conftest import ByRules, raise_tick, serving
+from tests.integration.conftest import ByRules, serving
 from tests.integration.console.conftest import HOSTILE, Browser
 from tests.integration.console.test_browser import chromium
 from tests.integration.program import until
@@ -34,8 +34,7 @@ async def test_news_fills_and_stops_stand_on_the_chart_and_every_one_in_words_to
     fill = {"id": "e1", "symbol": "AAPL", "status": "filled", "at": at[0], "side": "buy", "quantity": 3, "price": 100.5}
     await valkey.xadd("effects:{0}", {"effect": json.dumps(fill)})
     async with serving(valkey, valkey_url, subject.live.places.state_dir, ByRules()) as running:
-        await raise_tick(valkey, "late", "AAPL")
-        await running.until_settled("late")
+        await running.decide(valkey, "late", "AAPL")
 
         async def recorded() -> bool:
             return bool((await browser.get("/api/v1/decisions?kind=effect")).document["records"])

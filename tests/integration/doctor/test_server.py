@@ -21,16 +21,8 @@ async def test_a_server_with_our_settings_is_green(redis: Redis, redis_url: str,
     await redis.set("x", 1)
     found = await examined(redis_url, places)
     sound = [
-        "server",
-        "role",
-        "exposure",
-        "connections",
-        "persistence",
-        "eviction",
-        "memory",
-        "evictions",
-        "clock_skew",
-    ]
+        "server", "role", "exposure", "connections", "persistence", "eviction", "memory", "evictions", "clock_skew",
+    ]  # fmt: skip
     sound += [
         f"config {name}"
         for name in ["maxmemory", "maxmemory-policy", "appendonly", "appendfsync", "bind", "protected-mode"]

@@ -54,18 +54,9 @@ async def test_a_trail_that_is_served_signed_and_backed_up_is_green(
         found = await examined(valkey_url, places)
         await program.stop(process)
     sound = [
-        "key",
-        "instance",
-        "functions",
-        "leases",
-        "backlog",
-        "dead_letters",
-        "incidents",
-        "expiring_trail",
-        "calls",
-        "templates",
-        "disk",
-    ]
+        "key", "instance", "functions", "leases", "backlog", "dead_letters", "incidents", "expiring_trail", "calls",
+        "templates", "disk",
+    ]  # fmt: skip
     assert {name: found[name].level for name in sound} == dict.fromkeys(sound, "green")
     signed = await examined(valkey_url, places)  # a service signs what it leaves
     assert signed["checkpoints"].level == "green", signed["checkpoints"]

@@ -244,18 +244,23 @@ def test_a_leaf_of_another_form_is_found_even_where_it_was_signed(
 # checkpoints
 
 
-@pytest.mark.parametrize("origin", ["llmctx/other/0", "llmctx/house/1"])
-def test_a_checkpoint_of_another_origin_is_found(check: Check, origin: str) -> None:
-    of = made()
-    of.notes[1] = note(5, tree_root(of.hashes[:5]), START_MS + 5 * STEP_MS, origin=origin)
-    assert check(of) == Found(3, "origin")
+ROOT_5, TIME_5 = tree_root(made().hashes[:5]), START_MS + 5 * STEP_MS
+NOTES: dict[str, tuple[int, str, Found]] = {
+    "of another origin": (1, note(5, ROOT_5, TIME_5, origin="llmctx/other/0"), Found(3, "origin")),
+    "of another partition": (1, note(5, ROOT_5, TIME_5, origin="llmctx/house/1"), Found(3, "origin")),
+    "of another key": (1, note(5, ROOT_5, TIME_5, private=OTHER, name=ORIGIN), Found(3, "signature")),
+    "of another key and name": (1, note(5, ROOT_5, TIME_5, private=OTHER, name="llmctx/other"), Found(3, "signature")),
+    "over other leaves": (1, note(5, tree_root(made().hashes[:4]), TIME_5), Found(3, "root")),
+    "without a time": (0, note(3, tree_root(made().hashes[:3]), None), Found(0, "note-grammar")),
+}
 
 
-@pytest.mark.parametrize("name", [ORIGIN, "llmctx/other"])
-def test_a_checkpoint_of_another_key_is_found(check: Check, name: str) -> None:
+@pytest.mark.parametrize("name", NOTES)
+def test_another_checkpoint_in_the_place_of_a_good_one_is_found(check: Check, name: str) -> None:
+    number, text, found = NOTES[name]
     of = made()
-    of.notes[1] = note(5, tree_root(of.hashes[:5]), START_MS + 5 * STEP_MS, private=OTHER, name=name)
-    assert check(of) == Found(3, "signature")
+    of.notes[number] = text
+    assert check(of) == found
 
 
 def test_an_export_with_another_key_than_the_one_given_is_found(check: Check) -> None:
@@ -294,12 +299,6 @@ def test_what_was_noted_of_a_decision_finds_another_one_in_its_place(check: Chec
 def test_sizes_that_fall_are_found(check: Check) -> None:
     of = made(sizes=(3, 7, 5, 7))
     assert check(of) == Found(7, "checkpoint-order")
-
-
-def test_a_root_that_is_not_that_of_the_leaves_is_found(check: Check) -> None:
-    of = made()
-    of.notes[1] = note(5, tree_root(of.hashes[:4]), START_MS + 5 * STEP_MS)
-    assert check(of) == Found(3, "root")
 
 
 @pytest.mark.parametrize(
@@ -351,21 +350,25 @@ def signed_at(*checkpoints: tuple[int, int, str]) -> Made:
 
 
 HOUR_MS = 3_600_000
+END = START_MS + HOUR_MS
+SIGNED: dict[str, tuple[list[tuple[int, int, str]], int]] = {
+    "again and late": ([(7, END, "")], 0),
+    "again and late, the end alone": ([(3, START_MS + 3000, ""), (7, END, "")], 3),
+    "before its records": ([(3, START_MS - HOUR_MS, ""), (7, START_MS + 7000, "")], 0),
+    "late, since after its first record": (
+        [(3, START_MS + 3000, ""), (7, END, f"late-since {START_MS + 4 * STEP_MS}")], 3,
+    ),
+    "late, though others were made meanwhile": (
+        [(3, START_MS + 3000, ""), (3, START_MS + HOUR_MS // 2, ""), (7, END, f"late-since {START_MS + 3 * STEP_MS}")], 3,
+    ),
+}  # fmt: skip
+"""When checkpoints are signed: size, time and a further line of each; and the first record that is too old or too new."""
 
 
-def test_a_late_re_signing_is_found_at_the_first_record_that_is_too_old(check: Check) -> None:
-    of = signed_at((7, START_MS + HOUR_MS, ""))
-    assert check(of) == Found(0, "late-signing")
-
-
-def test_a_late_re_signing_of_the_end_is_found_there(check: Check) -> None:
-    of = signed_at((3, START_MS + 3000, ""), (7, START_MS + HOUR_MS, ""))
-    assert check(of) == Found(3, "late-signing")
-
-
-def test_a_record_from_after_its_checkpoint_is_found(check: Check) -> None:
-    of = signed_at((3, START_MS - HOUR_MS, ""), (7, START_MS + 7000, ""))
-    assert check(of) == Found(0, "late-signing")
+@pytest.mark.parametrize("when", SIGNED)
+def test_what_was_signed_at_another_time_is_found(check: Check, when: str) -> None:
+    checkpoints, at = SIGNED[when]
+    assert check(signed_at(*checkpoints)) == Found(at, "late-signing")
 
 
 def test_a_checkpoint_that_says_that_it_is_late_is_warned_of(check: Check) -> None:
@@ -373,27 +376,8 @@ def test_a_checkpoint_that_says_that_it_is_late_is_warned_of(check: Check) -> No
     of = signed_at((3, START_MS + 3000, ""), (7, late, f"late-since {START_MS + 3 * STEP_MS}"))
     found = check(of)
     assert (found.rule, len(found.warnings)) == (None, 2)
-    assert found.warnings[0].startswith("1 gaps between checkpoints")
+    assert found.warnings[0].startswith("gaps between checkpoints: 1, ")
     assert found.warnings[1] == "4 records were signed late, as their checkpoints declare"
-
-
-def test_a_late_checkpoint_says_since_when(check: Check) -> None:
-    of = signed_at((3, START_MS + 3000, ""), (7, START_MS + HOUR_MS, f"late-since {START_MS + 4 * STEP_MS}"))
-    assert check(of) == Found(3, "late-signing")
-
-
-def test_a_late_checkpoint_is_no_excuse_where_others_were_made_meanwhile(check: Check) -> None:
-    meanwhile = START_MS + HOUR_MS // 2
-    of = signed_at(
-        (3, START_MS + 3000, ""), (3, meanwhile, ""), (7, START_MS + HOUR_MS, f"late-since {START_MS + 3 * STEP_MS}")
-    )
-    assert check(of) == Found(3, "late-signing")
-
-
-def test_a_checkpoint_without_a_time_is_none(check: Check) -> None:
-    of = made()
-    of.notes[0] = note(3, tree_root(of.hashes[:3]), None)
-    assert check(of) == Found(0, "note-grammar")
 
 
 def test_a_clock_that_was_set_back_is_warned_of(check: Check) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from llmctx.context.amount import Amount
 from llmctx.context.facts import Fact
-from llmctx.context.formula import LAUNDERS, Fault, evaluate, parse
+from llmctx.context.formula import LAUNDERS, FormulaFault, evaluate, parse
 
 FACTS = {
     fact.path: fact
@@ -25,7 +25,7 @@ FACTS = {
 }
 
 
-def value(text: str) -> Amount | Fault | None:
+def value(text: str) -> Amount | FormulaFault | None:
     node = parse(text)
     return None if node is None else evaluate(node, FACTS)
 
@@ -71,22 +71,22 @@ def test_what_is_outside_the_rules_is_no_formula(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("price.nothing * 2", Fault("no such path", "price.nothing")),
-        ("market.nothing", Fault("null", "market.nothing")),
-        ("market.text + 1", Fault("text in arithmetic", "market.text")),
-        ("price.last / market.zero", Fault("division by zero")),
-        ("price.last / (1 - 1)", Fault("division by zero")),
-        ("price.last - price.last + position.stop", Fault(LAUNDERS)),
-        ("price.last / price.last", Fault(LAUNDERS)),
-        ("price.last / price.last * 100 + 2", Fault(LAUNDERS)),
-        ("market.zero * price.last / price.last", Fault(LAUNDERS)),
-        ("position.stop + 100 * 100 / 2", Fault(LAUNDERS)),
-        ("position.stop * (1 - 1) + 100", Fault(LAUNDERS)),
-        ("price.last + 2 + 2 + 1", Fault(LAUNDERS)),
-        ("price.last - (2 - (position.stop - 1))", Fault(LAUNDERS)),
+        ("price.nothing * 2", FormulaFault("no such path", "price.nothing")),
+        ("market.nothing", FormulaFault("null", "market.nothing")),
+        ("market.text + 1", FormulaFault("text in arithmetic", "market.text")),
+        ("price.last / market.zero", FormulaFault("division by zero")),
+        ("price.last / (1 - 1)", FormulaFault("division by zero")),
+        ("price.last - price.last + position.stop", FormulaFault(LAUNDERS)),
+        ("price.last / price.last", FormulaFault(LAUNDERS)),
+        ("price.last / price.last * 100 + 2", FormulaFault(LAUNDERS)),
+        ("market.zero * price.last / price.last", FormulaFault(LAUNDERS)),
+        ("position.stop + 100 * 100 / 2", FormulaFault(LAUNDERS)),
+        ("position.stop * (1 - 1) + 100", FormulaFault(LAUNDERS)),
+        ("price.last + 2 + 2 + 1", FormulaFault(LAUNDERS)),
+        ("price.last - (2 - (position.stop - 1))", FormulaFault(LAUNDERS)),
     ],
 )
-def test_a_formula_without_a_value_says_why(text: str, fault: Fault) -> None:
+def test_a_formula_without_a_value_says_why(text: str, fault: FormulaFault) -> None:
     assert value(text) == fault
 
 
@@ -145,15 +145,15 @@ def test_a_formula_comes_to_what_decimal_arithmetic_gives(tree: Any, numbers: tu
     try:
         expected = worked_out(tree, values, by)
     except (DivisionByZero, InvalidOperation):
-        assert found == Fault("division by zero")
+        assert found == FormulaFault("division by zero")
         return
-    assert found == Fault(LAUNDERS) or (isinstance(found, Amount) and found.value == expected)
+    assert found == FormulaFault(LAUNDERS) or (isinstance(found, Amount) and found.value == expected)
 
 
 @given(st.text("price.last[](){}+-*/ 12abs'\"", max_size=60))
 def test_no_text_raises(text: str) -> None:
     node = parse(text)
-    assert node is None or isinstance(evaluate(node, FACTS), Amount | Fault)
+    assert node is None or isinstance(evaluate(node, FACTS), Amount | FormulaFault)
 
 
 def test_numbers_of_any_size_are_worked_out() -> None:

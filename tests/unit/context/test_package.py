@@ -389,10 +389,7 @@ def test_a_position_whose_entry_time_was_set_anew_is_known_by_side_price_and_qua
     }
     before = {"side": "long", "entry_price": 648.37, "held": 15.0, "action": "hold"}
     found = package_of(
-        {
-            "position": json.dumps(now | position),
-            "thesis": json.dumps(json.loads(TEXTS["thesis"]) | before | thesis),
-        }
+        {"position": json.dumps(now | position), "thesis": json.dumps(json.loads(TEXTS["thesis"]) | before | thesis)}
     ).sections["thesis"]
     assert (found.value is not None) == same
 

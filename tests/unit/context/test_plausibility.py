@@ -168,21 +168,12 @@ def test_nothing_is_added_on_an_implausible_price() -> None:
 @pytest.mark.parametrize(
     ("before", "now", "rule"),
     [
-        ("100", "81", None),
-        ("100", "124", None),
-        ("100", "62", "jump"),
-        ("100", "140", "jump"),
-        ("100", "50.5", "unit_or_split"),
-        ("100", "67", "unit_or_split"),
-        ("100", "33", "unit_or_split"),
-        ("100", "10.1", "unit_or_split"),
-        ("100", "1", "unit_or_split"),
-        ("100", "305", "unit_or_split"),
-        ("100", "22.2", "bad_print"),
-        ("100", "0.0003", "bad_print"),
-        ("100", "99999", "bad_print"),
+        ("100", "81", None), ("100", "124", None), ("100", "62", "jump"), ("100", "140", "jump"),
+        ("100", "50.5", "unit_or_split"), ("100", "67", "unit_or_split"), ("100", "33", "unit_or_split"),
+        ("100", "10.1", "unit_or_split"), ("100", "1", "unit_or_split"), ("100", "305", "unit_or_split"),
+        ("100", "22.2", "bad_print"), ("100", "0.0003", "bad_print"), ("100", "99999", "bad_print"),
     ],
-)
+)  # fmt: skip
 def test_the_step_from_the_believed_price_a_minute_ago(before: str, now: str, rule: str | None) -> None:
     doubts = judged(market(price=now), believed(before)).price_doubts
     assert [doubt.rule for doubt in doubts] == ([] if rule is None else [rule])

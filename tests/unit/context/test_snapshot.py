@@ -181,12 +181,7 @@ def test_evidence_with_an_unknown_limit_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "rules",
-    [
-        {"signal_types": ["übernahme"]},
-        {"max_age_s": {"größe": 1}},
-        {"skew_ms": 2**53},
-        {"max_age_s": {"price": 2**60}},
-    ],
+    [{"signal_types": ["übernahme"]}, {"max_age_s": {"größe": 1}}, {"skew_ms": 2**53}, {"max_age_s": {"price": 2**60}}],
 )
 def test_rules_invalid_in_a_record_are_refused(rules: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):

@@ -52,12 +52,7 @@ def test_a_field_that_may_be_null_and_is_absent_is_null_and_named() -> None:
 
 @pytest.mark.parametrize(
     "broken",
-    [
-        HEADLINE | {"timestamp": "yesterday"},
-        HEADLINE | {"headline": None},
-        {"headline": "no time"},
-        "a headline",
-    ],
+    [HEADLINE | {"timestamp": "yesterday"}, HEADLINE | {"headline": None}, {"headline": "no time"}, "a headline"],
 )
 def test_a_broken_headline_costs_itself(broken: Any) -> None:
     found = section_of("sentiment", edited("sentiment", "latest_news", to=[broken, HEADLINE]))

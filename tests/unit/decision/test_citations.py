@@ -135,10 +135,7 @@ SIZES = st.decimals("0.0001", 10**7, places=4)
 
 @given(value=SIZES, digits=st.integers(0, 4), away=st.integers(-2, 2), negative=st.booleans())
 def test_a_fact_rounded_or_cut_is_right_and_every_other_number_is_miscited(
-    value: Decimal,
-    digits: int,
-    away: int,
-    negative: bool,
+    value: Decimal, digits: int, away: int, negative: bool
 ) -> None:
     step = Decimal(1).scaleb(-digits)
     right = {value.quantize(step, rounding) for rounding in (ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP)}
@@ -168,17 +165,10 @@ def calls_of(text: str, heads: set[str]) -> int:
 @pytest.mark.parametrize(
     "near",
     [
-        "[price.price.last ",
-        "[price",
-        "[",
-        '[price["',
-        "[price.price.last + ((",
-        "[((((",
-        "[price.a x]",
-        '[price["a]',
-        "[price[0][",
+        "[price.price.last ", "[price", "[", '[price["', "[price.price.last + ((", "[((((", "[price.a x]",
+        '[price["a]', "[price[0][",
     ],
-)
+)  # fmt: skip
 def test_near_misses_cost_a_bounded_number_of_steps_each(near: str) -> None:
     few, many = calls_of(near * 100, {"price"}), calls_of(near * 10_000, {"price"})
     assert many <= 102 * few

@@ -58,12 +58,8 @@ def test_an_item_of_evidence_that_states_its_facts_value_is_right(path: str, val
 def test_an_item_of_evidence_that_does_not_is_miscited(path: str, value: str, why: str, alarms: bool) -> None:
     (wrong,) = found("So.", evidence=[item(path, value)]).miscited
     assert (wrong.field, wrong.text, wrong.citation, wrong.why, wrong.alarms) == (
-        "evidence[0]",
-        value,
-        path,
-        why,
-        alarms,
-    )
+        "evidence[0]", value, path, why, alarms,
+    )  # fmt: skip
 
 
 def test_a_reading_is_checked_and_its_items_path_stands_for_its_own_value() -> None:

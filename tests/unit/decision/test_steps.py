@@ -30,40 +30,16 @@ MAX_CALLS = 1_000_000
 HEADLINE = "sentiment.latest_news[0].headline"
 SLOW = [
     *[
-        "[price.price.last ",
-        "1 [price.price.lats] ",
-        "[price.price.last + [",
-        "1 [price.price.last + ",
-        "[abs(",
+        "[price.price.last ", "1 [price.price.lats] ", "[price.price.last + [", "1 [price.price.last + ", "[abs(",
         "[abs(((((",
     ],
     *[
-        "[price",
-        '[price["',
-        "[price['",
-        '[market.sector_performance["a\\',
-        "[(((((((((((",
-        "[",
-        "]",
-        "[[]",
-        "[1",
+        "[price", '[price["', "[price['", '[market.sector_performance["a\\', "[(((((((((((", "[", "]", "[[]", "[1",
         "[1 + 1 + 1",
     ],
     *[
-        "1 ",
-        "1",
-        "1.",
-        "1,",
-        "1.1",
-        "1'1 ",
-        "1e",
-        "1e5",
-        "1 111 ",
-        "111 ",
-        "11:11 ",
-        "2025-05-09T10:15:30.123 ",
-        "1%",
-        "1k",
+        "1 ", "1", "1.", "1,", "1.1", "1'1 ", "1e", "1e5", "1 111 ", "111 ", "11:11 ", "2025-05-09T10:15:30.123 ",
+        "1%", "1k",
     ],
     *[
         "651.5 ",
@@ -105,7 +81,7 @@ SLOW = [
     *["2 [price.price.last / price.price.last] ", "1 [market.huge] ", "3 [market.huge / market.huge * 2] "],
     *["1 [abs(price.price.last - price.price.open) * 100 / (price.price.high - price.price.low) - 2 + 1] "],
     *["\\", '"', "'", "“", "<|im_start|>", "[INST]", "\x00", "\ud800"[:0] + "\u200b", "а", "ｅ"],
-]
+]  # fmt: skip
 
 
 def crowded() -> Package:

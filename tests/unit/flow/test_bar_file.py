@@ -27,223 +27,119 @@ def bars(symbol: str, starts: list[datetime]) -> list[Bar]:
 
 # What each publisher's file looks like: its name, its text, the symbol and the starts of its two bars.
 PUBLISHED = {
-    "yahoo": (
-        "AAPL.csv",
-        (
-            "Date,Open,High,Low,Close,Adj Close,Volume\n"
-            "2024-01-02,185.1,185.9,184.8,185.5,184.9,1200\n2024-01-03,185.5,186,185.2,185.75,185.1,900\n"
-        ),
-        ("AAPL", DAYS),
-    ),
-    "yfinance history": (
-        "AAPL.csv",
-        (
-            "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits\n"
-            "2024-01-02 00:00:00-05:00,185.1,185.9,184.8,185.5,1200,0.0,0.0\n"
-            "2024-01-03 00:00:00-05:00,185.5,186,185.2,185.75,900,0.0,0.0\n"
-        ),
-        ("AAPL", NEW_YORK_DAYS),
-    ),
-    "yfinance download": (
-        "out.csv",
-        (
-            "Price,Close,High,Low,Open,Volume\nTicker,AAPL,AAPL,AAPL,AAPL,AAPL\nDate,,,,,\n"
-            "2024-01-02,185.5,185.9,184.8,185.1,1200\n2024-01-03,185.75,186,185.2,185.5,900\n"
-        ),
-        ("AAPL", DAYS),
-    ),
-    "yfinance download, older": (
-        "out.csv",
-        (
-            ",Close,High,Low,Open,Volume\nTicker,AAPL,AAPL,AAPL,AAPL,AAPL\nDate,,,,,\n"
-            "2024-01-02,185.5,185.9,184.8,185.1,1200\n2024-01-03,185.75,186,185.2,185.5,900\n"
-        ),
-        ("AAPL", DAYS),
-    ),
-    "stooq bulk days": (
-        "aapl.us.txt",
-        (
-            "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\n"
-            "AAPL.US,D,20240102,000000,185.1,185.9,184.8,185.5,1200,0\n"
-            "AAPL.US,D,20240103,000000,185.5,186,185.2,185.75,900,0\n"
-        ),
-        ("AAPL.US", DAYS),
-    ),
-    "kraken": (
-        "XBTUSD_1.csv",
-        "1704205800,185.1,185.9,184.8,185.5,1200,13\n1704205860,185.5,186,185.2,185.75,900,13\n",
-        ("XBTUSD", AT),
-    ),
-    "semicolons": (
-        "x.csv",
-        (
-            "timestamp;symbol;open;high;low;close;volume\n"
-            "2024-01-02T14:30:00Z;AAPL;185.1;185.9;184.8;185.5;1200\n"
-            "2024-01-02T14:31:00Z;AAPL;185.5;186;185.2;185.75;900\n"
-        ),
-        ("AAPL", AT),
-    ),
-    "binance": (
-        "BTCUSDT-1m-2024-01.csv",
-        (
-            "1704205800000,185.1,185.9,184.8,185.5,1200,1704205859999,1,2,3,4,0\n"
-            "1704205860000000,185.5,186,185.2,185.75,900,1704205919999,1,2,3,4,0\n"
-        ),
-        ("BTCUSDT", AT),
-    ),
-    "stooq day": (
-        "aapl_us_d.csv",
-        (
-            "Date,Open,High,Low,Close,Volume\n"
-            "2024-01-02,185.1,185.9,184.8,185.5,1200\n2024-01-03,185.5,186,185.2,185.75,900\n"
-        ),
-        ("aapl", DAYS),
-    ),
-    "polygon": (
-        "2024-01-02.csv.gz",
-        (
-            "ticker,volume,open,close,high,low,window_start,transactions\n"
-            "AAPL,1200,185.1,185.5,185.9,184.8,1704205800000000000,9\n"
-            "AAPL,900,185.5,185.75,186,185.2,1704205860000000000,7\n"
-        ),
-        ("AAPL", AT),
-    ),
-    "alpaca": (
-        "bars.csv",
-        (
-            "symbol,timestamp,open,high,low,close,volume,trade_count,vwap\n"
-            "AAPL,2024-01-02 14:30:00+00:00,185.1,185.9,184.8,185.5,1200,3,185.2\n"
-            "AAPL,2024-01-02 14:31:00+00:00,185.5,186,185.2,185.75,900,4,185.6\n"
-        ),
-        ("AAPL", AT),
-    ),
-    "cryptodatadownload, the newest first": (
-        "Gemini_BTCUSD_minute.csv",
-        (
-            "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume BTC,Volume USD\n"
-            "1704205860,2024-01-02 14:31:00,BTC/USD,185.5,186,185.2,185.75,900,1\n"
-            "1704205800,2024-01-02 14:30:00,BTC/USD,185.1,185.9,184.8,185.5,1200,1\n"
-        ),
-        ("BTC/USD", AT),
-    ),
-    "databento, prices in billionths": (
-        "xnas.csv",
-        (
-            "ts_event,rtype,publisher_id,instrument_id,open,high,low,close,volume,symbol\n"
-            "1704205800000000000,33,2,32,185100000000,185900000000,184800000000,185500000000,1200,AAPL\n"
-            "2024-01-02T14:31:00.000000000Z,33,2,32,185.5,186.0,185.2,185.75,900,AAPL\n"
-        ),
-        ("AAPL", AT),
-    ),
-    "binance futures, with a header": (
-        "BTCUSDT-1m-2024-01.csv",
-        (
-            "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,"
-            "taker_buy_quote_volume,ignore\n"
-            "1704205800000,185.1,185.9,184.8,185.5,1200,1704205859999,1,2,3,4,0\n"
-            "1704205860000,185.5,186,185.2,185.75,900,1704205919999,1,2,3,4,0\n"
-        ),
-        ("BTCUSDT", AT),
-    ),
-    "yfinance download, grouped by ticker": (
-        "out.csv",
-        (
-            "Ticker,AAPL,AAPL,AAPL,AAPL,AAPL\nPrice,Open,High,Low,Close,Volume\nDate,,,,,\n"
-            "2024-01-02,185.1,185.9,184.8,185.5,1200\n2024-01-03,185.5,186,185.2,185.75,900\n"
-        ),
-        ("AAPL", DAYS),
-    ),
-    "coinbase, without a header": (
-        "BTC-USD.csv",
-        "1704205860,185.2,186,185.5,185.75,900\n1704205800,184.8,185.9,185.1,185.5,1200\n",
-        ("BTC-USD", AT),
-    ),
-    "nasdaq": (
-        "AAPL_HistoricalData.csv",
-        (
-            "Date,Close/Last,Volume,Open,High,Low\n"
-            "01/03/2024,$185.75,900,$185.50,$186.00,$185.20\n01/02/2024,$185.50,1200,$185.10,$185.90,$184.80\n"
-        ),
-        ("AAPL", DAYS),
-    ),
-    "nasdaq data link": (
-        "WIKI-AAPL.csv",
-        (
-            "Date,Open,High,Low,Close,Volume,Ex-Dividend,Split Ratio,Adj. Open,Adj. Close\n"
-            "2024-01-03,185.5,186,185.2,185.75,900,0.0,1.0,18,18\n"
-            "2024-01-02,185.1,185.9,184.8,185.5,1200,0.0,1.0,18,18\n"
-        ),
-        ("AAPL", DAYS),
-    ),
-    "interactive brokers, with an index": (
-        "AAPL.csv",
-        (
-            ",date,open,high,low,close,volume,average,barCount\n"
-            "0,2024-01-02 09:30:00-05:00,185.1,185.9,184.8,185.5,1200.0,185.3,12\n"
-            "1,20240102 09:31:00 US/Eastern,185.5,186,185.2,185.75,900.0,185.6,7\n"
-        ),
-        ("AAPL", AT),
-    ),
-    "tradingview": (
-        "NASDAQ_AAPL, 1.csv",
-        (
-            "time,open,high,low,close,Volume,Volume MA\n"
-            "1704205800,185.1,185.9,184.8,185.5,1200,1\n1704205860,185.5,186,185.2,185.75,900,1\n"
-        ),
-        ("AAPL", AT),
-    ),
-    "metatrader 5": (
-        "EURUSD_Daily.csv",
-        (
-            "<DATE>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\r\n"
-            "2024.01.02\t185.1\t185.9\t184.8\t185.5\t1200\t0\t8\r\n"
-            "2024.01.03\t185.5\t186\t185.2\t185.75\t900\t0\t8\r\n"
-        ),
-        ("EURUSD", DAYS),
-    ),
-    "stooq, in Polish": (
-        "aapl_us_d.csv",
-        (
-            "Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen\n"
-            "2024-01-02,185.1,185.9,184.8,185.5,1200\n2024-01-03,185.5,186,185.2,185.75,900\n"
-        ),
-        ("aapl", DAYS),
-    ),
-    "an index of times without a name": (
-        "AAPL.csv",
-        (
-            ",open,high,low,close,volume\n"
-            "2024-01-02 14:30:00+00:00,185.1,185.9,184.8,185.5,1200\n"
-            "2024-01-02 14:31:00+00:00,185.5,186,185.2,185.75,900\n"
-        ),
-        ("AAPL", AT),
-    ),
-    "decimal commas": (
-        "SAP.csv",
-        (
-            "Date;Open;High;Low;Close;Volume\n"
-            "02.01.2024;185,1;185,9;184,8;185,5;1.200\n03.01.2024;185,50;186,00;185,20;185,75;900\n"
-        ),
-        ("SAP", DAYS),
-    ),
-    "thousands, blank cells and blank lines": (
-        "SAP.csv",
-        (
-            "Date,Open,High,Low,Close,Volume\n"
-            '2024-01-02,185.1,185.9,184.8,185.5,"1,200",\n2024-01-03,185.5,$186.00,185.2,185.75,900,\n,,,,,\n  \n\n'
-        ),
-        ("SAP", DAYS),
-    ),
-    "names of its own": (
-        "mine.csv",
-        (
-            "Close,Vol,Ticker,Time,Low,High,Open,Note\n"
-            "185.5,1200,AAPL,2024-01-02T14:30:00Z,184.8,185.9,185.1,a\n"
-            "185.75,900,AAPL,2024-01-02T14:31:00Z,185.2,186,185.5,b\n"
-        ),
-        ("AAPL", AT),
-    ),
-}
+    "yahoo": ("AAPL.csv", (
+        "Date,Open,High,Low,Close,Adj Close,Volume\n"
+        "2024-01-02,185.1,185.9,184.8,185.5,184.9,1200\n2024-01-03,185.5,186,185.2,185.75,185.1,900\n"
+    ), ("AAPL", DAYS)),
+    "yfinance history": ("AAPL.csv", (
+        "Date,Open,High,Low,Close,Volume,Dividends,Stock Splits\n"
+        "2024-01-02 00:00:00-05:00,185.1,185.9,184.8,185.5,1200,0.0,0.0\n"
+        "2024-01-03 00:00:00-05:00,185.5,186,185.2,185.75,900,0.0,0.0\n"
+    ), ("AAPL", NEW_YORK_DAYS)),
+    "yfinance download": ("out.csv", (
+        "Price,Close,High,Low,Open,Volume\nTicker,AAPL,AAPL,AAPL,AAPL,AAPL\nDate,,,,,\n"
+        "2024-01-02,185.5,185.9,184.8,185.1,1200\n2024-01-03,185.75,186,185.2,185.5,900\n"
+    ), ("AAPL", DAYS)),
+    "yfinance download, older": ("out.csv", (
+        ",Close,High,Low,Open,Volume\nTicker,AAPL,AAPL,AAPL,AAPL,AAPL\nDate,,,,,\n"
+        "2024-01-02,185.5,185.9,184.8,185.1,1200\n2024-01-03,185.75,186,185.2,185.5,900\n"
+    ), ("AAPL", DAYS)),
+    "stooq bulk days": ("aapl.us.txt", (
+        "<TICKER>,<PER>,<DATE>,<TIME>,<OPEN>,<HIGH>,<LOW>,<CLOSE>,<VOL>,<OPENINT>\n"
+        "AAPL.US,D,20240102,000000,185.1,185.9,184.8,185.5,1200,0\n"
+        "AAPL.US,D,20240103,000000,185.5,186,185.2,185.75,900,0\n"
+    ), ("AAPL.US", DAYS)),
+    "kraken": ("XBTUSD_1.csv", "1704205800,185.1,185.9,184.8,185.5,1200,13\n1704205860,185.5,186,185.2,185.75,900,13\n", ("XBTUSD", AT)),
+    "semicolons": ("x.csv", (
+        "timestamp;symbol;open;high;low;close;volume\n"
+        "2024-01-02T14:30:00Z;AAPL;185.1;185.9;184.8;185.5;1200\n"
+        "2024-01-02T14:31:00Z;AAPL;185.5;186;185.2;185.75;900\n"
+    ), ("AAPL", AT)),
+    "binance": ("BTCUSDT-1m-2024-01.csv", (
+        "1704205800000,185.1,185.9,184.8,185.5,1200,1704205859999,1,2,3,4,0\n"
+        "1704205860000000,185.5,186,185.2,185.75,900,1704205919999,1,2,3,4,0\n"
+    ), ("BTCUSDT", AT)),
+    "stooq day": ("aapl_us_d.csv", (
+        "Date,Open,High,Low,Close,Volume\n"
+        "2024-01-02,185.1,185.9,184.8,185.5,1200\n2024-01-03,185.5,186,185.2,185.75,900\n"
+    ), ("aapl", DAYS)),
+    "polygon": ("2024-01-02.csv.gz", (
+        "ticker,volume,open,close,high,low,window_start,transactions\n"
+        "AAPL,1200,185.1,185.5,185.9,184.8,1704205800000000000,9\n"
+        "AAPL,900,185.5,185.75,186,185.2,1704205860000000000,7\n"
+    ), ("AAPL", AT)),
+    "alpaca": ("bars.csv", (
+        "symbol,timestamp,open,high,low,close,volume,trade_count,vwap\n"
+        "AAPL,2024-01-02 14:30:00+00:00,185.1,185.9,184.8,185.5,1200,3,185.2\n"
+        "AAPL,2024-01-02 14:31:00+00:00,185.5,186,185.2,185.75,900,4,185.6\n"
+    ), ("AAPL", AT)),
+    "cryptodatadownload, the newest first": ("Gemini_BTCUSD_minute.csv", (
+        "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume BTC,Volume USD\n"
+        "1704205860,2024-01-02 14:31:00,BTC/USD,185.5,186,185.2,185.75,900,1\n"
+        "1704205800,2024-01-02 14:30:00,BTC/USD,185.1,185.9,184.8,185.5,1200,1\n"
+    ), ("BTC/USD", AT)),
+    "databento, prices in billionths": ("xnas.csv", (
+        "ts_event,rtype,publisher_id,instrument_id,open,high,low,close,volume,symbol\n"
+        "1704205800000000000,33,2,32,185100000000,185900000000,184800000000,185500000000,1200,AAPL\n"
+        "2024-01-02T14:31:00.000000000Z,33,2,32,185.5,186.0,185.2,185.75,900,AAPL\n"
+    ), ("AAPL", AT)),
+    "binance futures, with a header": ("BTCUSDT-1m-2024-01.csv", (
+        "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,"
+        "taker_buy_quote_volume,ignore\n"
+        "1704205800000,185.1,185.9,184.8,185.5,1200,1704205859999,1,2,3,4,0\n"
+        "1704205860000,185.5,186,185.2,185.75,900,1704205919999,1,2,3,4,0\n"
+    ), ("BTCUSDT", AT)),
+    "yfinance download, grouped by ticker": ("out.csv", (
+        "Ticker,AAPL,AAPL,AAPL,AAPL,AAPL\nPrice,Open,High,Low,Close,Volume\nDate,,,,,\n"
+        "2024-01-02,185.1,185.9,184.8,185.5,1200\n2024-01-03,185.5,186,185.2,185.75,900\n"
+    ), ("AAPL", DAYS)),
+    "coinbase, without a header": ("BTC-USD.csv", "1704205860,185.2,186,185.5,185.75,900\n1704205800,184.8,185.9,185.1,185.5,1200\n", ("BTC-USD", AT)),
+    "nasdaq": ("AAPL_HistoricalData.csv", (
+        "Date,Close/Last,Volume,Open,High,Low\n"
+        "01/03/2024,$185.75,900,$185.50,$186.00,$185.20\n01/02/2024,$185.50,1200,$185.10,$185.90,$184.80\n"
+    ), ("AAPL", DAYS)),
+    "nasdaq data link": ("WIKI-AAPL.csv", (
+        "Date,Open,High,Low,Close,Volume,Ex-Dividend,Split Ratio,Adj. Open,Adj. Close\n"
+        "2024-01-03,185.5,186,185.2,185.75,900,0.0,1.0,18,18\n"
+        "2024-01-02,185.1,185.9,184.8,185.5,1200,0.0,1.0,18,18\n"
+    ), ("AAPL", DAYS)),
+    "interactive brokers, with an index": ("AAPL.csv", (
+        ",date,open,high,low,close,volume,average,barCount\n"
+        "0,2024-01-02 09:30:00-05:00,185.1,185.9,184.8,185.5,1200.0,185.3,12\n"
+        "1,20240102 09:31:00 US/Eastern,185.5,186,185.2,185.75,900.0,185.6,7\n"
+    ), ("AAPL", AT)),
+    "tradingview": ("NASDAQ_AAPL, 1.csv", (
+        "time,open,high,low,close,Volume,Volume MA\n"
+        "1704205800,185.1,185.9,184.8,185.5,1200,1\n1704205860,185.5,186,185.2,185.75,900,1\n"
+    ), ("AAPL", AT)),
+    "metatrader 5": ("EURUSD_Daily.csv", (
+        "<DATE>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>\r\n"
+        "2024.01.02\t185.1\t185.9\t184.8\t185.5\t1200\t0\t8\r\n"
+        "2024.01.03\t185.5\t186\t185.2\t185.75\t900\t0\t8\r\n"
+    ), ("EURUSD", DAYS)),
+    "stooq, in Polish": ("aapl_us_d.csv", (
+        "Data,Otwarcie,Najwyzszy,Najnizszy,Zamkniecie,Wolumen\n"
+        "2024-01-02,185.1,185.9,184.8,185.5,1200\n2024-01-03,185.5,186,185.2,185.75,900\n"
+    ), ("aapl", DAYS)),
+    "an index of times without a name": ("AAPL.csv", (
+        ",open,high,low,close,volume\n"
+        "2024-01-02 14:30:00+00:00,185.1,185.9,184.8,185.5,1200\n"
+        "2024-01-02 14:31:00+00:00,185.5,186,185.2,185.75,900\n"
+    ), ("AAPL", AT)),
+    "decimal commas": ("SAP.csv", (
+        "Date;Open;High;Low;Close;Volume\n"
+        "02.01.2024;185,1;185,9;184,8;185,5;1.200\n03.01.2024;185,50;186,00;185,20;185,75;900\n"
+    ), ("SAP", DAYS)),
+    "thousands, blank cells and blank lines": ("SAP.csv", (
+        "Date,Open,High,Low,Close,Volume\n"
+        '2024-01-02,185.1,185.9,184.8,185.5,"1,200",\n2024-01-03,185.5,$186.00,185.2,185.75,900,\n,,,,,\n  \n\n'
+    ), ("SAP", DAYS)),
+    "names of its own": ("mine.csv", (
+        "Close,Vol,Ticker,Time,Low,High,Open,Note\n"
+        "185.5,1200,AAPL,2024-01-02T14:30:00Z,184.8,185.9,185.1,a\n"
+        "185.75,900,AAPL,2024-01-02T14:31:00Z,185.2,186,185.5,b\n"
+    ), ("AAPL", AT)),
+}  # fmt: skip
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -284,34 +180,18 @@ def test_a_wide_file_gives_the_bars_of_each_ticker_and_passes_over_its_gaps(tmp_
 
 
 IN_NEW_YORK = {
-    "metatrader 4": (
-        "EURUSD.csv",
-        "2024.01.02,09:30,185.1,185.9,184.8,185.5,1200\n2024.01.02,09:31,185.5,186,185.2,185.75,900\n",
-        "EURUSD",
-    ),
-    "histdata": (
-        "DAT_ASCII_EURUSD_M1_2024.csv",
-        "20240102 093000;185.1;185.9;184.8;185.5;1200\n20240102 093100;185.5;186;185.2;185.75;900\n",
-        "EURUSD",
-    ),
-    "interactive brokers": (
-        "AAPL.csv",
-        (
-            "Date,Open,High,Low,Close,Volume\n"
-            "20240102  09:30:00,185.1,185.9,184.8,185.5,1200\n20240102  09:31:00,185.5,186,185.2,185.75,900\n"
-        ),
-        "AAPL",
-    ),
-    "barchart, with a footer": (
-        "AAPL_intraday.csv",
-        (
-            "Time,Open,High,Low,Latest,Change,Volume\n"
-            "2024-01-02 09:30,185.1,185.9,184.8,185.5,1,1200\n2024-01-02 09:31,185.5,186,185.2,185.75,1,900\n"
-            '"Downloaded from Barchart.com as of 01-02-2024 04:12pm CST"\n'
-        ),
-        "AAPL",
-    ),
-}
+    "metatrader 4": ("EURUSD.csv", "2024.01.02,09:30,185.1,185.9,184.8,185.5,1200\n2024.01.02,09:31,185.5,186,185.2,185.75,900\n", "EURUSD"),
+    "histdata": ("DAT_ASCII_EURUSD_M1_2024.csv", "20240102 093000;185.1;185.9;184.8;185.5;1200\n20240102 093100;185.5;186;185.2;185.75;900\n", "EURUSD"),
+    "interactive brokers": ("AAPL.csv", (
+        "Date,Open,High,Low,Close,Volume\n"
+        "20240102  09:30:00,185.1,185.9,184.8,185.5,1200\n20240102  09:31:00,185.5,186,185.2,185.75,900\n"
+    ), "AAPL"),
+    "barchart, with a footer": ("AAPL_intraday.csv", (
+        "Time,Open,High,Low,Latest,Change,Volume\n"
+        "2024-01-02 09:30,185.1,185.9,184.8,185.5,1,1200\n2024-01-02 09:31,185.5,186,185.2,185.75,1,900\n"
+        '"Downloaded from Barchart.com as of 01-02-2024 04:12pm CST"\n'
+    ), "AAPL"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", IN_NEW_YORK)
@@ -335,14 +215,10 @@ def test_the_layout_that_was_recognised_is_named(name: str, tmp_path: Path) -> N
 
 REFUSED = {
     "two layouts without a header": ("A.csv", "1704205800,185,185,185,185,9\n", "may be coinbase or ohlcv"),
-    "several instruments": (
-        "xnas.csv",
-        "ts_event,rtype,publisher_id,instrument_id,open,high,low,close,volume\n",
-        "there is none for symbol",
-    ),
+    "several instruments": ("xnas.csv", "ts_event,rtype,publisher_id,instrument_id,open,high,low,close,volume\n", "there is none for symbol"),
     "a name that tells nothing": ("data.csv", "date,open,high,low,close,volume\n", "its own name tells none"),
     "json": ("A.json", '[{"t": 1}]\n', "is JSON, not CSV"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -97,14 +97,10 @@ def test_european_exchanges_keep_their_own_hours(name: str, day: str, opens: str
 @pytest.mark.parametrize(
     ("name", "day"),
     [
-        ("XLON", "2024-08-26"),
-        ("XLON", "2024-12-26"),
-        ("XETR", "2024-05-01"),
-        ("XETR", "2024-12-24"),
-        ("XETR", "2024-12-31"),
-        ("XPAR", "2024-05-01"),
+        ("XLON", "2024-08-26"), ("XLON", "2024-12-26"), ("XETR", "2024-05-01"), ("XETR", "2024-12-24"),
+        ("XETR", "2024-12-31"), ("XPAR", "2024-05-01"),
     ],
-)
+)  # fmt: skip
 def test_european_exchanges_keep_their_own_holidays(name: str, day: str) -> None:
     assert status(name, f"{day}T11:00") == "closed"
 

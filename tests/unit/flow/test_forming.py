@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 from llmctx.flow.bars import BadRow, Bar
-from llmctx.flow.forming import FormingBars
+from llmctx.flow.pipe import FormingBars
 from llmctx.flow.timeline import Item
 from tests.unit.flow.makers import MINUTE, OPENING, bar
 

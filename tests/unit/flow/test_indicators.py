@@ -123,14 +123,10 @@ def test_before_the_first_close_every_value_is_none() -> None:
 @pytest.mark.parametrize(
     ("name", "bars"),
     [
-        ("rsi_14", 15),
-        ("macd", 26),
-        ("macd_signal", 34),
-        ("bollinger_upper", 20),
-        ("bollinger_lower", 20),
+        ("rsi_14", 15), ("macd", 26), ("macd_signal", 34), ("bollinger_upper", 20), ("bollinger_lower", 20),
         ("bollinger_width", 20),
     ],
-)
+)  # fmt: skip
 def test_an_indicator_is_none_until_it_is_warm(name: str, bars: int) -> None:
     values = [found[name] for found in bar_by_bar(random_walk(40))]
     assert [value is None for value in values] == [True] * (bars - 1) + [False] * (41 - bars)

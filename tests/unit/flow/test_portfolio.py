@@ -7,7 +7,7 @@ from typing import Any
 from llmctx import canonical
 from llmctx.flow.book import Day
 from llmctx.flow.mark_to_market import mark
-from llmctx.flow.portfolio import Account, peak_in
+from llmctx.flow.portfolio import PortfolioState, peak_in
 from llmctx.schema.values import Portfolio, Position
 
 from .makers import OPENING, position
@@ -18,7 +18,7 @@ SHORT = mark(position("short", symbol="MSFT"), Decimal(105), OPENING)
 
 
 def portfolio(day: Day, positions: Mapping[str, Position | None], peak: Decimal | None) -> dict[str, Any]:
-    account = Account()
+    account = PortfolioState()
     account.peak = peak
     found: dict[str, Any] = canonical.loads(account.wire(day, positions))
     return found
@@ -65,7 +65,7 @@ def test_it_is_read_as_the_portfolio_section() -> None:
 
 
 def test_a_holding_follows_its_position_and_goes_with_it() -> None:
-    account = Account()
+    account = PortfolioState()
     for price, value in ((Decimal(104), 1040), (Decimal(104), 1040), (Decimal(110), 1100)):
         found = canonical.loads(account.wire(DAY, {"AAPL": mark(position(), price, OPENING)}))
         assert [held["value"] for held in found["holdings"]] == [value]

@@ -53,15 +53,10 @@ def test_a_bar_like_the_previous_ones_gives_no_signal() -> None:
 @pytest.mark.parametrize(
     ("volume", "confidence"),
     [
-        ("100", "0.60"),
-        ("200", "0.65"),
-        ("50", "0.60"),
-        ("0", "0.60"),
-        ("780", "0.94"),
-        ("800", "0.95"),
+        ("100", "0.60"), ("200", "0.65"), ("50", "0.60"), ("0", "0.60"), ("780", "0.94"), ("800", "0.95"),
         ("9999", "0.95"),
     ],
-)
+)  # fmt: skip
 def test_a_close_beyond_every_high_or_low_of_the_window_breaks_out(volume: str, confidence: str) -> None:
     beyond = {"close": "101.01", "high": "101.01", "open": "101.01", "low": "101", "volume": volume}
     assert of(after_quiet(**beyond)) == {"breakout": ("long", Decimal(confidence))}
@@ -231,15 +226,10 @@ def test_the_exit_with_the_highest_confidence_comes_first() -> None:
 @pytest.mark.parametrize(
     ("before", "now", "crossed"),
     [
-        ("-1", "1", "macd_cross"),
-        ("0", "1", "macd_cross"),
-        ("1", "1", None),
-        ("-1", "0", None),
-        ("1", "0", None),
-        ("0", "-1", "macd_cross_down"),
-        ("1", "-1", "macd_cross_down"),
+        ("-1", "1", "macd_cross"), ("0", "1", "macd_cross"), ("1", "1", None), ("-1", "0", None), ("1", "0", None),
+        ("0", "-1", "macd_cross_down"), ("1", "-1", "macd_cross_down"),
     ],
-)
+)  # fmt: skip
 def test_a_crossing_ends_on_the_other_side(before: str, now: str, crossed: str | None) -> None:
     made = after_quiet()
     made.before = {"macd": Decimal(before), "macd_signal": Decimal(0)}

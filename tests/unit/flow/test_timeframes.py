@@ -1,4 +1,4 @@
-"""Time frames: their bars and indicators are those of the closes, worked out anew."""
+"""Time frames: their bars and indicators equal those computed from the closes."""
 
 from datetime import datetime, timedelta
 from decimal import Decimal

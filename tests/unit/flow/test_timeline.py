@@ -100,11 +100,7 @@ def test_bars_that_are_known_at_one_time_stay_in_their_order() -> None:
     assert list(in_order(rows, MINUTE)) == rows
 
 
-@given(
-    st.lists(bars | bad_rows, max_size=25),
-    st.lists(headlines | bad_rows, max_size=25),
-    intervals,
-)
+@given(st.lists(bars | bad_rows, max_size=25), st.lists(headlines | bad_rows, max_size=25), intervals)
 def test_files_put_together_give_what_their_lines_give_when_they_are_piped(
     rows: list[Bar | BadRow], news: list[Headline | BadRow], interval: timedelta
 ) -> None:

@@ -39,8 +39,7 @@ def test_later_bars_widen_the_session_and_add_their_volume() -> None:
 
 def test_another_utc_date_is_another_session() -> None:
     made = track(
-        bar(OPENING, "640", high="700", low="600"),
-        bar(NEXT_DAY, "645", open="644", high="646", low="643", volume="7"),
+        bar(OPENING, "640", high="700", low="600"), bar(NEXT_DAY, "645", open="644", high="646", low="643", volume="7")
     )
     assert made.session == {"last": 645, "open": 644, "high": 646, "low": 643, "volume": 7}
 

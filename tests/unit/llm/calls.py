@@ -1,7 +1,7 @@
 """Calls to an endpoint, over the default transport or over one that respx intercepts."""
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -17,6 +17,7 @@ PROMPT = prompt_of()
 TLS = ssl.create_default_context()
 """Read once: a client that reads the certificates itself takes longer than a test."""
 Make = Callable[..., EndpointClient]
+Answered = Callable[..., Awaitable[Completion]]
 
 
 async def ask(base_url: str, **settings: Any) -> Completion:

@@ -7,7 +7,8 @@ import pytest
 import respx
 
 from llmctx.llm.client import EndpointClient
-from tests.unit.llm.calls import BASE_URL, KEY, TLS, Make
+from llmctx.llm.completion import Completion
+from tests.unit.llm.calls import BASE_URL, KEY, TLS, Answered, Make, complete
 
 
 @pytest.fixture
@@ -52,3 +53,20 @@ async def make() -> AsyncIterator[Make]:
     yield _make
     for client in clients:
         await client.aclose()
+
+
+@pytest.fixture
+def answered(wire: respx.Route, make: Make) -> Answered:
+    """What becomes of a call that these replies or errors are given to in turn; one alone is given each time."""
+
+    async def call(*replies: httpx.Response | Exception, **settings: Any) -> Completion:
+        one, *others = replies
+        if others:
+            wire.mock(side_effect=replies)
+        elif isinstance(one, httpx.Response):
+            wire.mock(return_value=one)
+        else:
+            wire.mock(side_effect=one)
+        return await complete(make(**settings))
+
+    return call

@@ -17,80 +17,70 @@ from llmctx.llm.mode import Mode
 from llmctx.prompt.render import render
 from llmctx.prompt.template import Parameters
 from tests.conftest import free_port
-from tests.unit.llm.calls import BASE_URL, KEY, PROMPT, TLS, Make, bad, complete, good, results
+from tests.unit.llm.calls import BASE_URL, KEY, PROMPT, TLS, Answered, Make, bad, complete, good, results
 from tests.unit.makers import body, market, package_of, template_of
 
 
-async def test_a_good_response_is_one_call_and_an_answer(wire: respx.Route, make: Make) -> None:
-    wire.mock(return_value=good(**{"x-request-id": "req-1"}))
-    completion = await complete(make())
+async def test_a_good_response_is_one_call_and_an_answer(answered: Answered, wire: respx.Route) -> None:
+    completion = await answered(good(**{"x-request-id": "req-1"}))
     assert (wire.call_count, completion.outcome, completion.body) == (1, Outcome.ANSWERED, body())
     assert (completion.request_id, results(completion)) == ("req-1", ["ok"])
 
 
-async def test_a_garbage_body_is_unreadable_and_not_asked_for_again(wire: respx.Route, make: Make) -> None:
-    wire.mock(return_value=httpx.Response(200, content=b"<html>"))
-    completion = await complete(make())
+async def test_a_garbage_body_is_unreadable_and_not_asked_for_again(answered: Answered, wire: respx.Route) -> None:
+    completion = await answered(httpx.Response(200, content=b"<html>"))
     assert (wire.call_count, completion.outcome, completion.body) == (1, Outcome.UNREADABLE, b"<html>")
 
 
-async def test_an_empty_success_is_unreadable(wire: respx.Route, make: Make) -> None:
-    wire.mock(return_value=httpx.Response(204))
-    completion = await complete(make())
+async def test_an_empty_success_is_unreadable(answered: Answered, wire: respx.Route) -> None:
+    completion = await answered(httpx.Response(204))
     assert (wire.call_count, completion.outcome) == (1, Outcome.UNREADABLE)
 
 
 @pytest.mark.usefixtures("waits")
 @pytest.mark.parametrize("error", [httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError])
 async def test_a_connection_error_is_asked_three_times_and_not_more(
-    error: type[httpx.TransportError], wire: respx.Route, make: Make
+    answered: Answered, error: type[httpx.TransportError], wire: respx.Route
 ) -> None:
-    wire.mock(side_effect=error("the line is dead"))
-    completion = await complete(make())
+    completion = await answered(error("the line is dead"))
     assert (wire.call_count, completion.outcome) == (3, Outcome.UNREACHABLE)
     assert results(completion) == ["connection"] * 3
     assert completion.body is None
 
 
 @pytest.mark.usefixtures("waits")
-async def test_a_connection_error_says_what_the_transport_said(wire: respx.Route, make: Make) -> None:
-    wire.mock(side_effect=httpx.ConnectError("the line is dead"))
-    completion = await complete(make())
+async def test_a_connection_error_says_what_the_transport_said(answered: Answered) -> None:
+    completion = await answered(httpx.ConnectError("the line is dead"))
     assert completion.detail == "connection: the line is dead (3 attempts within 60 s)"
 
 
 @pytest.mark.usefixtures("waits")
-async def test_a_transport_timeout_is_asked_again_and_ends_as_a_timeout(wire: respx.Route, make: Make) -> None:
-    wire.mock(side_effect=httpx.ReadTimeout("slow"))
-    completion = await complete(make())
+async def test_a_transport_timeout_is_asked_again_and_ends_as_a_timeout(answered: Answered, wire: respx.Route) -> None:
+    completion = await answered(httpx.ReadTimeout("slow"))
     assert (wire.call_count, completion.outcome) == (3, Outcome.TIMEOUT)
     assert results(completion) == ["timeout"] * 3
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
-async def test_what_cannot_get_better_is_asked_once(status: int, wire: respx.Route, make: Make) -> None:
-    wire.mock(return_value=bad(status))
-    completion = await complete(make())
+async def test_what_cannot_get_better_is_asked_once(answered: Answered, status: int, wire: respx.Route) -> None:
+    completion = await answered(bad(status))
     assert (wire.call_count, completion.outcome) == (1, Outcome.REJECTED)
     assert results(completion) == [f"http {status}"]
 
 
-async def test_a_used_up_quota_is_asked_once(wire: respx.Route, make: Make) -> None:
-    wire.mock(return_value=bad(429, "insufficient_quota"))
-    completion = await complete(make())
+async def test_a_used_up_quota_is_asked_once(answered: Answered, wire: respx.Route) -> None:
+    completion = await answered(bad(429, "insufficient_quota"))
     assert (wire.call_count, completion.outcome) == (1, Outcome.REJECTED)
 
 
-async def test_a_rejection_says_status_and_text_and_keeps_the_body(wire: respx.Route, make: Make) -> None:
-    wire.mock(return_value=httpx.Response(404, text="no model\n asked-model"))
-    completion = await complete(make())
+async def test_a_rejection_says_status_and_text_and_keeps_the_body(answered: Answered) -> None:
+    completion = await answered(httpx.Response(404, text="no model\n asked-model"))
     assert completion.detail == "http 404: no model asked-model (1 attempt within 60 s)"
     assert completion.body == b"no model\n asked-model"
 
 
-async def test_a_long_error_text_is_cut_in_the_detail_only(wire: respx.Route, make: Make) -> None:
-    wire.mock(return_value=httpx.Response(400, text="x" * 5000))
-    completion = await complete(make())
+async def test_a_long_error_text_is_cut_in_the_detail_only(answered: Answered) -> None:
+    completion = await answered(httpx.Response(400, text="x" * 5000))
     assert completion.detail is not None
     assert len(completion.detail) < 400
     assert completion.body == b"x" * 5000
@@ -141,9 +131,8 @@ def sent(wire: respx.Route) -> dict[str, Any]:
     return document
 
 
-async def test_the_body_sent_asks_for_the_strict_schema(wire: respx.Route, make: Make) -> None:
-    wire.mock(return_value=good())
-    await complete(make())
+async def test_the_body_sent_asks_for_the_strict_schema(answered: Answered, wire: respx.Route) -> None:
+    await answered(good())
     assert sent(wire)["response_format"] == {
         "type": "json_schema",
         "json_schema": {"name": "decision", "strict": True, "schema": OUTPUT.schema},
@@ -151,19 +140,19 @@ async def test_the_body_sent_asks_for_the_strict_schema(wire: respx.Route, make:
 
 
 async def test_the_body_sent_holds_the_messages_as_rendered_with_the_form_behind_the_system_text(
-    wire: respx.Route, make: Make
+    answered: Answered, wire: respx.Route
 ) -> None:
-    wire.mock(return_value=good())
-    completion = await complete(make())
+    completion = await answered(good())
     system, user = json.loads(PROMPT.evidence)
     form = OUTPUT.asked(Mode.SCHEMA, "full").form
     assert sent(wire)["messages"] == [system | {"content": f"{system['content']}\n\n{form}"}, user]
     assert completion.messages == canonical.dumps(sent(wire)["messages"])
 
 
-async def test_the_body_sent_holds_the_parameters_of_the_template_and_no_others(wire: respx.Route, make: Make) -> None:
-    wire.mock(return_value=good())
-    await complete(make())
+async def test_the_body_sent_holds_the_parameters_of_the_template_and_no_others(
+    answered: Answered, wire: respx.Route
+) -> None:
+    await answered(good())
     assert sent(wire).keys() == {"model", "messages", "response_format", "temperature", "max_completion_tokens"}
     assert (sent(wire)["model"], sent(wire)["temperature"]) == ("asked-model", 0)
     assert sent(wire)["max_completion_tokens"] == 1200
@@ -179,9 +168,8 @@ async def test_every_parameter_that_a_template_may_set_is_sent_and_recorded(wire
     assert completion.request["parameters"] == asked | {"temperature": "0.7", "top_p": "0.9"}
 
 
-async def test_the_request_names_endpoint_model_and_schema(wire: respx.Route, make: Make) -> None:
-    wire.mock(return_value=good())
-    completion = await complete(make())
+async def test_the_request_names_endpoint_model_and_schema(answered: Answered) -> None:
+    completion = await answered(good())
     assert completion.request == {
         "endpoint": f"{BASE_URL}/",
         "model": "asked-model",
@@ -271,7 +259,6 @@ async def test_an_error_that_no_transport_knows_is_an_outcome(wire: respx.Route,
     assert len(completion.attempts) == 1
 
 
-async def test_a_long_request_id_is_cut(wire: respx.Route, make: Make) -> None:
-    wire.mock(return_value=good(**{"x-request-id": "r" * 5000}))
-    completion = await complete(make())
+async def test_a_long_request_id_is_cut(answered: Answered) -> None:
+    completion = await answered(good(**{"x-request-id": "r" * 5000}))
     assert len(completion.request_id or "") == MAX_NAME_CHARS

@@ -95,11 +95,7 @@ def test_arguments_that_came_as_an_object_keep_every_digit() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [
-        {"content": A, "tool_calls": [call(B)]},
-        {"content": None, "tool_calls": [call(A), call(B)]},
-    ],
+    "fields", [{"content": A, "tool_calls": [call(B)]}, {"content": None, "tool_calls": [call(A), call(B)]}]
 )
 def test_two_different_answers_in_a_message_are_both_returned(fields: dict[str, Any]) -> None:
     assert read(message(**fields)) == (f"{A}\n{B}", (SEVERAL,))

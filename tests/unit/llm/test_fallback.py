@@ -11,8 +11,7 @@ from llmctx.decision.decision import OUTPUT
 from llmctx.decision.parse import judge
 from llmctx.llm.breaker import Breaker
 from llmctx.llm.completion import Completion, Outcome
-from llmctx.llm.fallback import Endpoint, EndpointChain, Hedge
-from llmctx.llm.latencies import Latencies
+from llmctx.llm.fallback import Endpoint, EndpointChain, Hedge, Latencies
 from tests.unit.llm.calls import PROMPT, Make, bad, good, results
 from tests.unit.llm.test_client import never
 from tests.unit.makers import body

@@ -9,7 +9,7 @@ import respx
 
 from llmctx.llm.completion import Outcome, read_completion
 from llmctx.llm.reported import error_in_success, read_error
-from tests.unit.llm.calls import Make, complete, good, results
+from tests.unit.llm.calls import Answered, good, results
 from tests.unit.makers import body
 
 AZURE_FILTER = {
@@ -69,28 +69,23 @@ def test_an_answer_that_speaks_of_errors_is_no_error(content: str) -> None:
         {"id": "x", "choices": [], "error": "rate limit: slow down"},
     ],
 )
-async def test_an_error_in_a_200_is_its_status_and_is_retried(
-    document: dict[str, Any], wire: respx.Route, make: Make
-) -> None:
-    wire.mock(side_effect=[httpx.Response(200, json=document), good()])
-    completion = await complete(make())
+async def test_an_error_in_a_200_is_its_status_and_is_retried(answered: Answered, document: dict[str, Any]) -> None:
+    completion = await answered(httpx.Response(200, json=document), good())
     assert completion.outcome is Outcome.ANSWERED
     assert results(completion) == ["http 200 with an error 429", "ok"]
 
 
-async def test_an_error_in_a_200_that_cannot_get_better_is_rejected(wire: respx.Route, make: Make) -> None:
-    wire.mock(return_value=httpx.Response(200, json={"error": {"code": 402, "message": "Insufficient credits"}}))
-    completion = await complete(make())
+async def test_an_error_in_a_200_that_cannot_get_better_is_rejected(answered: Answered, wire: respx.Route) -> None:
+    completion = await answered(httpx.Response(200, json={"error": {"code": 402, "message": "Insufficient credits"}}))
     assert (completion.outcome, wire.call_count) == (Outcome.REJECTED, 1)
     assert (completion.detail or "").startswith("http 402: Insufficient credits (1 attempt")
 
 
 @pytest.mark.parametrize(("status", "document"), [(400, AZURE_FILTER), (200, AZURE_FILTER), (403, FLAGGED)])
 async def test_a_filter_is_named_whatever_its_status_and_reads_the_same_again(
-    status: int, document: dict[str, Any], wire: respx.Route, make: Make
+    answered: Answered, status: int, document: dict[str, Any], wire: respx.Route
 ) -> None:
-    wire.mock(return_value=httpx.Response(status, json=document))
-    completion = await complete(make())
+    completion = await answered(httpx.Response(status, json=document))
     assert (completion.outcome, wire.call_count) == (Outcome.FILTERED, 1)
     assert completion.body is not None
     assert read_completion(completion.body, {}, ()).outcome is Outcome.FILTERED
@@ -132,10 +127,9 @@ def test_a_finish_reason_may_name_the_filter(reason: str) -> None:
     ],
 )  # fmt: skip
 async def test_a_refusal_says_first_what_the_provider_says_and_then_what_to_set(
-    status: int, message: str, setting: str, wire: respx.Route, make: Make
+    answered: Answered, status: int, message: str, setting: str
 ) -> None:
-    wire.mock(return_value=httpx.Response(status, json={"error": {"message": message}}))
-    detail = (await complete(make(max_attempts=1))).detail or ""
+    detail = (await answered(httpx.Response(status, json={"error": {"message": message}}), max_attempts=1)).detail or ""
     assert detail.startswith(f"http {status}: {message}")
     assert setting in detail
 

@@ -1,4 +1,4 @@
-"""A call's attributes are what its record says, under the names of the conventions."""
+"""The attributes of a call match its record, under the names of the conventions."""
 
 import pytest
 

@@ -116,8 +116,7 @@ def test_front_matter_that_unfolds_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "user",
-    ["{% for a in sections %}" * 30 + "{% endfor %}" * 30, "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}"],
+    "user", ["{% for a in sections %}" * 30 + "{% endfor %}" * 30, "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}"]
 )
 def test_a_template_that_is_nested_too_deeply_is_named_with_its_file(user: str, tmp_path: Path) -> None:
     told = refused(folder_of(tmp_path / "p", user))

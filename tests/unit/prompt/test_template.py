@@ -246,10 +246,7 @@ INCLUDING = 'system:\n{% include "shared/rules.md" %}\nuser:\nx\n'
 
 
 def test_an_include_is_part_of_the_sources(tmp_path: Path) -> None:
-    assert set(load(tmp_path, INCLUDING, shared__rules="Be careful.").sources) == {
-        "probe/v1.md.j2",
-        "shared/rules.md",
-    }
+    assert set(load(tmp_path, INCLUDING, shared__rules="Be careful.").sources) == {"probe/v1.md.j2", "shared/rules.md"}
 
 
 def test_the_digest_covers_what_is_included(tmp_path: Path) -> None:

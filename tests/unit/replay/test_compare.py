@@ -196,12 +196,7 @@ def test_unusable_answers_do_not_count_towards_agreement() -> None:
 
 def test_calls_without_an_answer_are_counted_and_left_out_of_all_other_figures() -> None:
     away = failing(outcome="unreachable")
-    found = compared(
-        result(0, away, repeat=1),
-        result(0, doing("exit"), repeat=2),
-        result(1, away),
-        result(2, HOLD),
-    )
+    found = compared(result(0, away, repeat=1), result(0, doing("exit"), repeat=2), result(1, away), result(2, HOLD))
     assert (found.b.unanswered, found.b.answers, found.b.failed) == (2, 2, Share(0, 2))
     assert (found.agreement, len(found.pairs), found.only) == (Share(1, 2), 2, (0, 0))
     with pytest.raises(ReplayError, match="No call got an answer"):

@@ -53,12 +53,7 @@ def test_another_model_gets_the_recorded_messages() -> None:
 
 @pytest.mark.parametrize(
     ("plan", "mode"),
-    [
-        (Plan(), "again"),
-        (Plan(OTHER), "prompt"),
-        (Plan(model="b"), "model"),
-        (Plan(OTHER, "b"), "prompt and model"),
-    ],
+    [(Plan(), "again"), (Plan(OTHER), "prompt"), (Plan(model="b"), "model"), (Plan(OTHER, "b"), "prompt and model")],
 )
 def test_the_mode_names_what_changes(plan: Plan, mode: str) -> None:
     assert plan.mode == mode
@@ -93,11 +88,7 @@ def test_the_guardrails_are_set_as_for_the_record() -> None:
     entry = case()
     verdict = entry.record["verdict"] | {"policy": {"confidence_floor": "0.95"}}
     strict = Recorded(canonical.dumps(entry.record | {"verdict": verdict}), entry.pieces, index=0)
-    assert answer().verdict["policy"] == {
-        "confidence_floor": "0.5",
-        "grounding": "flag",
-        "unconfirmed_stop": "hold",
-    }
+    assert answer().verdict["policy"] == {"confidence_floor": "0.5", "grounding": "flag", "unconfirmed_stop": "hold"}
     assert answer(strict).verdict["policy"] == {"confidence_floor": "0.95"}
 
 

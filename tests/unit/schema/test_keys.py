@@ -10,18 +10,10 @@ from llmctx.schema.keys import FAMILIES, Family
 
 SYMBOLS = st.from_regex(r"[.^=$@/#]?[A-Za-z0-9][A-Za-z0-9._/^=+:&$@#!-]{0,30}", fullmatch=True)
 DOCUMENTED = [
-    "stocks:price:{symbol}",
-    "stocks:indicators:{symbol}",
-    "stocks:sentiment:{symbol}",
-    "watchlist:current",
-    "candidates:ranked",
-    "positions:active:{symbol}",
-    "positions:monitoring:{symbol}",
-    "signals:{signal_type}:{symbol}",
-    "system:state",
-    "metrics:performance",
-    "context:market",
-]
+    "stocks:price:{symbol}", "stocks:indicators:{symbol}", "stocks:sentiment:{symbol}", "watchlist:current",
+    "candidates:ranked", "positions:active:{symbol}", "positions:monitoring:{symbol}",
+    "signals:{signal_type}:{symbol}", "system:state", "metrics:performance", "context:market",
+]  # fmt: skip
 
 
 def test_the_families_are_those_of_the_schema_document_in_its_order() -> None:
@@ -54,22 +46,11 @@ def test_a_family_is_found_by_its_pattern_and_its_section(family: Family) -> Non
 @pytest.mark.parametrize(
     "key",
     [
-        "",
-        "stocks",
-        "stocks:price",
-        "stocks:price:",
-        "stocks:price:{AAPL}",
-        "stocks:price:A  B",
-        "xstocks:price:AAPL",
-        "stocksXprice:AAPL",
-        "signals:AAPL",
-        "signals::AAPL",
-        "watchlist:other",
-        "PRICE",
-        "stocks:bars:AAPL",
-        "thesis",
+        "", "stocks", "stocks:price", "stocks:price:", "stocks:price:{AAPL}", "stocks:price:A  B",
+        "xstocks:price:AAPL", "stocksXprice:AAPL", "signals:AAPL", "signals::AAPL", "watchlist:other", "PRICE",
+        "stocks:bars:AAPL", "thesis",
     ],
-)
+)  # fmt: skip
 def test_a_key_of_no_family_is_refused_and_named(key: str) -> None:
     with pytest.raises(SchemaError) as caught:
         keys.find_family(key)

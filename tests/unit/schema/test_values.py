@@ -45,12 +45,7 @@ NULLABLE: list[Field] = [
     ("market", ("vix",)),
     ("thesis", ("quantity",)),
 ]
-NEVER_NULL: list[Field] = [
-    ("price", ("price", "last")),
-    SIDE,
-    ("position", ("entry_time",)),
-    ("price", ("timestamp",)),
-]
+NEVER_NULL: list[Field] = [("price", ("price", "last")), SIDE, ("position", ("entry_time",)), ("price", ("timestamp",))]
 HUGE = [canonical.loads(text) for text in (b"1e999", b"-1e31", b"1e-31", b"1e999999999999999999")]
 SECTORS: Path = ("sector_performance",)
 

@@ -37,6 +37,16 @@ def test_only_what_the_next_dictionary_is_trained_on_is_kept() -> None:
     assert not made._samples
 
 
+def test_of_large_records_beginning_and_end_are_kept() -> None:
+    made = Trainer()
+    for text in TEXTS[:8]:
+        made.add(text + b"x" * 1_000_000 + text, 0)
+    assert {len(sample) for sample in made._samples} == {32 * 1024}
+    trained = made.train(8)
+    assert trained is not None
+    assert TEXTS[3][:200] in trained.content
+
+
 def test_a_new_owner_trains_once_it_has_seen_enough_records() -> None:
     assert not trainer(399).due(100_000)
     assert trainer(400).due(100_000)

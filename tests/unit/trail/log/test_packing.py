@@ -1,4 +1,4 @@
-"""What is packed comes back byte for byte, whatever it is; and what a value is made of."""
+"""Whatever is packed comes back byte for byte; and what a packed value consists of."""
 
 import hashlib
 import json

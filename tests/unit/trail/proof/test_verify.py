@@ -184,12 +184,6 @@ def test_a_flipped_byte_in_a_digest_of_a_leaf_is_found_there() -> None:
     assert first_fault(log) == (1, "evidence-digest of messages", other.decode(), digest.decode())
 
 
-def test_a_flipped_byte_that_breaks_the_json_is_found_there() -> None:
-    log = good()
-    log[4] = altered(log[4], log[4].leaf.replace(b"{", b"[", 1))
-    assert broken(log) == (4, "canonical-form")
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -286,22 +280,25 @@ def test_what_is_said_of_a_record_by_its_leaf_hash_is_good() -> None:
     assert first_fault([entry(0), bare(1, kind="annotation", **SAID_OF["annotation"] | {"about": about})]) is None
 
 
-def test_a_tick_settled_twice_is_found_at_the_second_record() -> None:
+PROMISED, ONCE = "completion, messages, snapshot", "one-record-per-tick"
+REPLACED: dict[str, tuple[int, Entry, tuple[str, ...]]] = {
+    "a tick settled twice": (4, entry(4, tick="tick-1"), (ONCE, "tick tick-1 only in record 1", "it again")),
+    "settled as conflated, and again": (4, entry(4, tick="tick-2b"), (ONCE, "tick tick-2b only in record 2", "it again")),
+    "conflated after it": (5, entry(5, conflated=["tick-0"]), (ONCE, "tick tick-0 only in record 0", "it again")),
+    "no piece": (0, Entry(entry(0).leaf, {}, index=0), ("evidence-pieces", PROMISED, "none")),
+    "an extra piece": (5, altered(entry(5), other=b"x"), ("evidence-pieces", PROMISED, "completion, messages, other, snapshot")),
+    "a piece of a notice": (3, altered(good()[3], snapshot=b"{}"), ("evidence-pieces", "none", "snapshot")),
+    "a leaf that is no JSON": (4, altered(entry(4), entry(4).leaf.replace(b"{", b"[", 1)), ("canonical-form",)),
+}  # fmt: skip
+"""What stands in the place of a record, and the fault that is found there, as far as it is known."""
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_another_record_in_the_place_of_a_good_one_is_found_there(name: str) -> None:
+    at, found, fault = REPLACED[name]
     log = good()
-    log[4] = entry(4, tick="tick-1")
-    assert first_fault(log) == (4, "one-record-per-tick", "tick tick-1 only in record 1", "it again")
-
-
-def test_a_tick_settled_as_conflated_and_again_is_found() -> None:
-    log = good()
-    log[4] = entry(4, tick="tick-2b")
-    assert first_fault(log) == (4, "one-record-per-tick", "tick tick-2b only in record 2", "it again")
-
-
-def test_a_tick_conflated_after_it_was_settled_is_found() -> None:
-    log = good()
-    log[5] = entry(5, conflated=["tick-0"])
-    assert first_fault(log) == (5, "one-record-per-tick", "tick tick-0 only in record 0", "it again")
+    log[at] = found
+    assert present(first_fault(log))[: 1 + len(fault)] == (at, *fault)
 
 
 @pytest.mark.parametrize("conflated", [["tick-1"], ["tick-1a", "tick-1a"]])
@@ -349,25 +346,6 @@ def test_a_missing_piece_is_found_and_named(piece: str) -> None:
     log[4] = Entry(log[4].leaf, pieces, index=4)
     expected, found = "completion, messages, snapshot", ", ".join(sorted(pieces))
     assert first_fault(log) == (4, "evidence-pieces", expected, found)
-
-
-def test_all_pieces_missing_is_found() -> None:
-    log = good()
-    log[0] = Entry(log[0].leaf, {}, index=0)
-    assert first_fault(log) == (0, "evidence-pieces", "completion, messages, snapshot", "none")
-
-
-def test_an_extra_piece_is_found_and_named() -> None:
-    log = good()
-    log[5] = altered(log[5], other=b"x")
-    fault = present(first_fault(log))
-    assert (fault.at, fault.rule, fault.found) == (5, "evidence-pieces", "completion, messages, other, snapshot")
-
-
-def test_a_piece_at_a_record_that_promises_none_is_found() -> None:
-    log = good()
-    log[3] = altered(log[3], snapshot=b"{}")
-    assert first_fault(log) == (3, "evidence-pieces", "none", "snapshot")
 
 
 @pytest.mark.parametrize("piece", ["snapshot", "messages", "completion"])
