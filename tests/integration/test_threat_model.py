@@ -52,6 +52,7 @@ LIVE: dict[str, tuple[Act, str]] = {
     # the map and the lists
     "remove a tick from the map": (command("HDEL", MAP, "t1"), "tick-map"),
     "plant a tick in the map": (command("HSET", MAP, "planted", 2), "tick-map"),
+    "plant a tick in the map with something else than an index": (command("HSET", MAP, "planted", "x"), "tick-map"),
     "move a tick in the map": (command("HSET", MAP, "t1", 3), "tick-map"),
     "put something else than an index into the map": (command("HSET", MAP, "t1", "x"), "tick-map"),
     "put another type in place of the map": (made.both(command("DEL", MAP), command("SET", MAP, "x")), "tick-map"),
@@ -61,6 +62,7 @@ LIVE: dict[str, tuple[Act, str]] = {
         "symbol-index",
     ),
     "add a record to a symbol's list": (command("RPUSH", LIST, 2), "symbol-index"),
+    "add something else than an index to a symbol's list": (command("RPUSH", LIST, "x"), "symbol-index"),
     "make a list for another symbol": (command("RPUSH", "audit:{0}:symbol:EVIL", 1), "symbol-index"),
     # what is said to be archived
     "say that records are archived": (command("HSET", "audit:{0}:base", "size", 5), "base"),
