@@ -99,6 +99,7 @@ LIVE: dict[str, tuple[Act, str]] = {
         command("XADD", STREAM, f"{LAST + 1}-1", "decision", "{}"),
         "published",
     ),
+    "change a decision that was published": (made.change_published, "published"),
     "forge a symbol's latest decision": (made.forge_latest, "published"),
     "put back an older latest decision": (made.put_back_older_latest, "published"),
     "forge the latest decision of another symbol": (command("COPY", LATEST, f"{LATEST}X"), "published"),
