@@ -132,6 +132,7 @@ LIVE: dict[str, tuple[Act, str]] = {
         command("XADD", "effects:{0}", "18446744073709551615-18446744073709551615", "effect", "x"),
         NOT_NOTICED,
     ),
+    "delete a tick that waits": (command("DEL", "ticks:{0}"), NOT_NOTICED),
     "count attempts for a tick": (command("HSET", "ticks:{0}:attempts", "x", 5), NOT_NOTICED),
     "change the durable size": (command("SET", "audit:{0}:durable", 0), NOT_NOTICED),
     "reserve room in the limits of several positions, or give it back": (
