@@ -11,7 +11,7 @@ from llmctx.record import RecordMetadata, compose_loss, compose_unread
 from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.log import Draft, Log
 from llmctx.trail.proof.key import load_or_make_key, read_public_key
-from llmctx.trail.proof.replaced import replaced_key
+from llmctx.trail.proof.replaced import refuse_new_key, replaced_key
 from llmctx.trail.proof.roster import Roster, granted_enrolment
 from llmctx.trail.proof.writer import load_or_make_writer
 
@@ -47,7 +47,8 @@ class Enrolment:
         if self.roster.place_of(self._writer.key) is None and self._may_enrol() is None:
             if self.roster.replaced is not None:
                 raise self.roster.replaced.error
-            if self.roster.since is not None:
+            refuse_new_key(state_dir, instance, self._log.partition)
+            if self.roster.since is not None or await self._has_writers():
                 raise NotJoinedError(state_dir)
             _log.warning(
                 f"Records of partition {self._log.partition} are not signed by their writer, because "
@@ -67,6 +68,11 @@ class Enrolment:
         if enrolled:
             self._sign()
         return not enrolled and self._may_enrol() is not None
+
+    async def _has_writers(self) -> bool:
+        """Whether the newest record has a proof: then one without would break the trail, whatever is known here."""
+        newest = await self._log.entry(await self._log.size() - 1)
+        return newest is not None and bool(newest.proof)
 
     def _may_enrol(self) -> dict[str, str] | None:
         """The signed statement that enrols our key; None if there is none. Without need no private key is read."""

@@ -187,9 +187,11 @@ class Indices:
         began_s = clock.monotonic_s()
         size, first = await self._log.size(), await self._log.first()
         put, lists, page = [0, 0], dict[str, list[int]](), list[Entry]()
+        counts = [0, 0]
         async for entry in self._log.read(first, size):
             if symbol := _symbol_of(entry):
                 lists.setdefault(symbol, []).append(entry.index)
+            counts = [count + len(each.ids(entry)) for count, each in zip(counts, self._maps, strict=True)]
             page.append(entry)
             if len(page) == _PAGE:
                 put = [put[number] + await self._put_back(each, page) for number, each in enumerate(self._maps)]
@@ -203,8 +205,9 @@ class Indices:
         for symbol in mended[:1]:
             others = f", nor did the lists of {len(mended) - 1} other symbols" if mended[1:] else ""
             _tell(self._log.key(f"symbol:{symbol}"), f"did not have the symbol's records{others}")
-        self._sizes = (0, 0)  # what somebody else had put there may be gone
-        self._symbols = OrderedDict((symbol, known._replace(length=0)) for symbol, known in self._symbols.items())
+        self._sizes = (counts[0], counts[1])  # at least; what somebody else had put there may be gone
+        for symbol, known in self._symbols.items():
+            self._symbols[symbol] = known._replace(length=len(lists.get(symbol, ())))
         if not mended and not any(put):
             now_s = clock.monotonic_s()
             self._quiet_until_s = now_s + _PAUSES * (now_s - began_s)

@@ -1,6 +1,7 @@
 """The map of ticks and the lists of symbols are deleted or changed: the service notices, and mends them from the log."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,10 @@ async def is_whole(redis: Redis) -> bool:
     return (await verify_log(Log(redis))).fault is None
 
 
+def has_more(told: list[str], before: int) -> bool:
+    return len(told) > before
+
+
 async def ticks_of(redis: Redis) -> list[object]:
     return [leaf["tick"] for leaf in await leaves(redis) if "tick" in leaf]
 
@@ -57,7 +62,7 @@ async def test_it_is_noticed_and_mended_without_a_tick(
             told = len(running.troubles)
             await alter(redis)
             await until(lambda: is_whole(redis))
-            await until(lambda told=told: len(running.troubles) > told)
+            await until(partial(has_more, running.troubles, told))
             key = LIST if "list" in name else MAP
             if "another type" in name:
                 continue  # told as for every other key

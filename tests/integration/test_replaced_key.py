@@ -1,5 +1,7 @@
 """Another key file lies where the instance key was: every command says so, nothing is lost, and nothing is signed with it."""
 
+import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import key_name_of, read_note
 from llmctx.trail.proof.join import approve, make_request
 from llmctx.trail.proof.key import SigningKey, key_file, load_key, public_file
-from llmctx.trail.proof.notary_service import cover_now
+from llmctx.trail.proof.notary_service import cover_now, serve_notary
 from llmctx.trail.proof.replaced import replaced_key
 from llmctx.trail.proof.writer import writer_name
 from llmctx.worker.home import TrailHome
@@ -125,6 +127,22 @@ async def test_it_enrols_nobody_and_replaces_no_key(trail: TrailHome, tmp_path: 
     async with Owner(trail) as owner:
         await owner.note("something more")
     assert (await verify_log(Log(trail.redis))).fault is None
+
+
+async def test_no_key_is_made_where_one_has_signed(trail: TrailHome, tmp_path: Path) -> None:
+    shutil.move(tmp_path / "keys", tmp_path / "elsewhere")
+    with pytest.raises(KeyFileError, match="is gone, though it has signed this trail"):
+        await serve_notary(trail.redis, trail.instance, tmp_path, asyncio.Event())
+    size = await Log(trail.redis).size()
+    with pytest.raises(KeyFileError, match="is gone, though it has signed this trail"):
+        async with Owner(trail):
+            pass
+    shutil.rmtree(tmp_path / "anchor")
+    with pytest.raises(KeyFileError, match="may not write to this trail"):
+        async with Owner(trail):
+            pass
+    assert not key_file(tmp_path, trail.instance.id).exists()
+    assert await Log(trail.redis).size() == size
 
 
 async def test_a_public_key_that_was_replaced_costs_no_signature(trail: TrailHome, tmp_path: Path) -> None:

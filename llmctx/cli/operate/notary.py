@@ -31,8 +31,8 @@ def notary(
 
     `llmctx run` contains a notary. Run this one instead, on the same state directory, if workers must not be able to
     read STATE_DIR/keys. It makes its key at the first start; `llmctx key` prints the public half. While another notary
-    holds the anchor, it waits. On SIGTERM or Ctrl-C it signs what is durable and exits with 0. It exits with 1 if Redis
-    contradicts the anchor.
+    holds the anchor, it waits. On SIGTERM or Ctrl-C it signs all durable records and exits with 0. It exits with 1 if
+    Redis contradicts the anchor.
 
     \b
     llmctx notary --verbose
@@ -44,6 +44,7 @@ async def _notary(settings: Settings, *, verbose: bool, as_json: bool) -> None:
     from llmctx.trail.log.instance import bind_instance
     from llmctx.trail.proof.key import load_notary_key
     from llmctx.trail.proof.notary_service import serve_notary
+    from llmctx.trail.proof.replaced import refuse_new_key
 
     def show(checkpoint: "Checkpoint") -> None:
         if as_json:
@@ -56,6 +57,7 @@ async def _notary(settings: Settings, *, verbose: bool, as_json: bool) -> None:
         if not await _trail_exists(redis, settings, stop):
             return
         instance, _ = await bind_instance(redis, settings.state_dir)
+        refuse_new_key(settings.state_dir, instance.id)
         public = load_notary_key(settings.state_dir, instance.id).key
         if not as_json:
             out.print(f"Signing with {public.text}. Ctrl-C stops it.")

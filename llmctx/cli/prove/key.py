@@ -30,7 +30,7 @@ def key(
     there is none.
 
     --rotate replaces it while no worker and no notary runs: old and new key both sign a notice and a checkpoint in each
-    partition, then the old private key is deleted. An auditor may verify with either vkey. If it is cut short, run it
+    partition, then the old private key is deleted. An auditor may verify with either vkey. If it is interrupted, run it
     again. docs/operations.md says what to do about a lost or stolen key.
 
     \b
@@ -61,9 +61,11 @@ def key(
 
 def _public_key(directory: Path, instance: str, *, make: bool) -> "Key":
     from llmctx.trail.proof.key import has_public_key_alone, load_key, load_notary_key, make_key, read_public_key
+    from llmctx.trail.proof.replaced import refuse_new_key
 
     is_public_alone = has_public_key_alone(directory, instance)
     if make:
+        refuse_new_key(directory, instance)
         return (load_notary_key if is_public_alone else make_key)(directory, instance).key  # the first one refuses
     if is_public_alone and (public := read_public_key(directory, instance)) is not None:
         messages.note(f"The private key is not in {directory}: this state directory has joined, or has lost the key")

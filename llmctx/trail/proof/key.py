@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _log = logging.getLogger(__name__)
+_told: set[Path] = set()
+"""The malformed files that were told of."""
 
 _PREFIX = "PRIVATE+KEY+"
 _OTHERS = 0o077
@@ -216,7 +218,9 @@ def read_public_key(state_dir: Path, instance: str) -> Key | None:
             return load_key(state_dir, instance).key if private.exists() else None
         except (CheckpointError, UnicodeDecodeError) as error:
             if key_file(state_dir, instance).exists():
-                _log.warning(f"{path} does not hold a vkey, so it is read from the private key. Remove that file")
+                if path not in _told:
+                    _told.add(path)
+                    _log.warning(f"{path} does not hold a vkey, so it is read from the private key. Remove that file")
                 return load_key(state_dir, instance).key
             raise KeyFileError(f"{path} does not hold a vkey: {error}", "`llmctx key` shows the right one.") from error
 

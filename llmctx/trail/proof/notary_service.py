@@ -27,7 +27,7 @@ from llmctx.trail.proof.checkpoint import Checkpoint, Key
 from llmctx.trail.proof.key import SigningKey, key_file, load_key, load_notary_key, read_public_key
 from llmctx.trail.proof.notary import MIN_INTERVAL_MS, Notary
 from llmctx.trail.proof.receipt import make_receipt
-from llmctx.trail.proof.replaced import refuse_replaced, replaced_key
+from llmctx.trail.proof.replaced import refuse_new_key, refuse_replaced, replaced_key
 
 _log = logging.getLogger(__name__)
 
@@ -52,12 +52,14 @@ async def serve_notary(
     """
 
     def notary(partition: int) -> Notary:
+        refuse_new_key(state_dir, instance.id, partition)
         signing, replaced = load_notary_key(state_dir, instance.id), replaced_key(state_dir, instance.id, partition)
         if replaced is not None and not replaced.signs:
             raise replaced.error
         return Notary(redis, instance, partition, state_dir, signing)
 
     if not waits:
+        refuse_new_key(state_dir, instance.id)
         load_notary_key(state_dir, instance.id)
         refuse_replaced(state_dir, instance.id)
     partitions = range(instance.partitions)

@@ -107,6 +107,18 @@ def refuse_replaced(state_dir: Path, instance: str) -> None:
         raise found.error
 
 
+def refuse_new_key(state_dir: Path, instance: str, partition: int = 0) -> None:
+    """Raise KeyFileError if there is no instance key here, though one has signed: a new one could vouch for nothing."""
+    if key_file(state_dir, instance).exists() or public_file(state_dir, instance).exists():
+        return
+    if (found := _newest(state_dir, instance, partition)) is not None:
+        signers = ", ".join(key_id.hex() for _, key_id in signers_of(found[0]))
+        raise KeyFileError(
+            f"{key_file(state_dir, instance)} is gone, though it has signed this trail (key {signers}).",
+            f"Put it back from your copy ({_RUNBOOK}); no other one can vouch for what it signed.",
+        )
+
+
 def key_trouble(state_dir: Path, instance: str, partitions: int) -> KeyFileError | None:
     """What is wrong with the instance key of a state directory: it cannot be read, or did not sign the trail."""
     private = key_file(state_dir, instance)
