@@ -51,10 +51,10 @@ async def _run(settings: Settings, home: TrailHome) -> int:
         "-m",
         "llmctx",
         "maintenance",
-        "--json",
+        *(["--json"] if settings.log_format == "json" else []),
         env=environment,
         stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=sys.stderr,  # what came of each step belongs in the service's log
     )
     try:
         return await process.wait()

@@ -1,17 +1,16 @@
 """`llmctx maintenance`: each step when it is due, and what was done recorded in the trail."""
 
 import json
-from functools import partial
 
 import pytest
 from redis.asyncio import Redis
 
 from llmctx.trail.archive.reader import open_archive
 from llmctx.trail.log.log import Log
-from tests.conftest import ROOT
+from tests.conftest import ROOT, present
 from tests.integration.archive.conftest import SIGNED_FIRST
 from tests.integration.conftest import ByRules, serving
-from tests.integration.program import Program, until
+from tests.integration.program import Program
 
 SCHEDULE = {
     "LLMCTX_ARCHIVE": "kept",
@@ -57,10 +56,12 @@ async def test_a_step_that_fails_is_recorded_and_tried_again(valkey: Redis, prov
 
 @pytest.mark.more
 async def test_a_service_runs_what_is_due_beside_its_ticks(valkey: Redis, program: Program) -> None:
+    (program.folder / "backups").write_text("a file in the way", encoding="utf-8")
+    program.environment |= {"LLMCTX_MAINTENANCE__BACKUP_TO": "backups"}
     program.environment["PYTHONPATH"] = str(ROOT)  # the service starts a program of its own
     async with program.running(valkey, "--maintenance") as process:
-        await until(partial(noted, valkey))
+        await present(process.stderr).readuntil(b"backup   failed")  # the service's log says what came of each step
         assert (await program.stop(process)).code == 0
-    assert [*(await noted(valkey))[0]] == ["cleanup"]
+    assert [*(await noted(valkey))[0]] == ["backup", "cleanup"]
     (state,) = (program.folder / "var" / "maintenance").glob("*.json")
     assert list(json.loads(state.read_text("utf-8"))) == ["cleanup"]
