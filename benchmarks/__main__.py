@@ -39,7 +39,7 @@ ALONE = {"query": query.measure, "grounding": grounding.measure, "grounding_cite
 
 
 async def main(names: list[str]) -> None:
-    """Measure what is named on one stage, everything if nothing is, and say what each took."""
+    """Run the named benchmarks on one stage, or all of them, and say how long each took."""
     unknown = [name for name in names if name not in ON_THE_STAGE | ALONE]
     if unknown:
         sys.exit(f"no benchmark is called {unknown[0]}; there are {', '.join(ON_THE_STAGE | ALONE)}")

@@ -17,7 +17,7 @@ from llmctx.trail.log.packing import lay_out, pack
 ROUNDS = 20
 CALLS = 50
 _PARTITION = 7
-"""One that no service of the stage uses."""
+"""A partition that no service of the stage uses."""
 
 
 async def measure(stage: Stage) -> dict[str, str]:

@@ -27,12 +27,12 @@ _MB, _GB = 2**20, 2**30
 
 
 class Cost(NamedTuple):
-    """What one more takes, in bytes."""
+    """The size of one more of each, in bytes."""
 
     memory: float
     """A decision in the server's memory."""
     aof: float
-    """A decision in the server's append-only file, with all that is written on the way to it."""
+    """A decision in the server's append-only file, with everything written on the way to it."""
     spool: float
     """A decision in the spool."""
     symbol: float
@@ -40,7 +40,7 @@ class Cost(NamedTuple):
 
 
 async def measure() -> Cost:
-    """Trade a simulated day on an embedded server and return what each decision and each symbol took."""
+    """Trade a simulated day on an embedded server and return the size of each decision and each symbol."""
     with tempfile.TemporaryDirectory() as folder, EmbeddedServer(Path(folder) / "redis") as server:
         state = Path(folder) / "state"
         async with open_redis(server.url) as redis:

@@ -24,7 +24,7 @@ from llmctx.context.snapshot import Snapshot
 ASSETS = Path(__file__).parent.parent / "tests" / "assets" / "grounding"
 SEED = 10
 CLEAN = 3
-"""How many answers without a fault are made of each template."""
+"""How many faultless answers are made from each template."""
 _TRIES = 60
 _TEMPLATE = re.compile(r"%% (\w+) (\w+) (\w+)\n(.*?)\n(?=%%|\Z)", re.DOTALL)
 _MENTION = re.compile(r"\[([a-z]+(?:\[\d+\])?\.[\w./ ]+)\]")
@@ -39,9 +39,9 @@ class Claim(NamedTuple):
     text: str
     """The number; empty for a mention."""
     citation_span: tuple[int, int] | None
-    """Where the bracket stands; None for a number without one."""
+    """The span of the bracket; None for a number without one."""
     citation: str
-    """What stands in the bracket; empty without one."""
+    """The text in the bracket; empty without one."""
     outcome: str
     """right, miscited, uncited or mention. An uncited number that is false may be found to be a false price too."""
     fault: str | None

@@ -1,4 +1,4 @@
-"""What a citation stands for: the value of a path or an expression, worked out apart from the code under test."""
+"""The meaning of a citation: the value of a path or an expression, computed independently of the code under test."""
 
 import ast
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ CITATIONS = {
     "advshare": "market.market_breadth.advancing / (market.market_breadth.advancing + market.market_breadth.declining)",
     "p_astop": "abs(answer.stop_loss / price.price.last - 1)",
 }  # fmt: skip
-"""Slot name to the citation that a model would put behind the number."""
+"""Slot name to the citation that a model would put after the number."""
 PRICES = frozenset(
     {"last", "open", "high", "low", "entry", "stop", "target", "bbup", "bblo", "level", "astop", "atarget", "mid"}
     | {"d_stop", "d_target"}
@@ -53,7 +53,7 @@ class CitationError(Exception):
 
 
 class Known(NamedTuple):
-    """What can be cited in an answer."""
+    """The citable values of an answer."""
 
     package: Package
     roots: Roots

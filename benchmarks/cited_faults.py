@@ -22,7 +22,7 @@ _PATH = re.compile(r'[a-z]\w*(?:\.\w+|\[\d+\]|\["[^"]+"\])+')
 
 
 class Part(NamedTuple):
-    """A number in an answer, with its citation and what is to be found of it."""
+    """A number in an answer, with its citation and the expected finding."""
 
     slot: Slot
     figure: Figure
@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """What a fault may draw on."""
+    """The material for a fault."""
 
     known: Known
     earlier: Known | None

@@ -30,7 +30,7 @@ WIDTHS = {360: 800, 1280: 640, 2560: 1280}
 THEMES = ("light", "dark")
 CHROMIUM = Path("/usr/bin/chromium")
 PAINT_MS, SHIFT, TASK_MS, SIZE_KB = 200, 0.02, 50, 150
-"""What a page may take: to its first paint, in shifted layout, in its longest task, and over the wire."""
+"""The limits for a page: first paint, layout shift, longest task, and size on the wire."""
 _SETTLES_MS = 1500
 _READ = """() => new Promise((done) => {
   let shift = 0, task = 0;
@@ -48,7 +48,7 @@ _READ = """() => new Promise((done) => {
 
 
 class Figures(NamedTuple):
-    """What the browser measured of a page."""
+    """A browser's measurements of a page."""
 
     paint_ms: float
     """Milliseconds from the request to the first paint."""
@@ -127,7 +127,7 @@ class DemoConsole(NamedTuple):
 
 @contextmanager
 def demo_console() -> Iterator[DemoConsole]:
-    """A console on a demo made for this; its data goes with it."""
+    """A console on a demo made for this purpose; its data goes with it."""
     with tempfile.TemporaryDirectory() as folder:
         llmctx = [sys.executable, "-m", "llmctx"]
         subprocess.run([*llmctx, "demo", "--dir", "demo"], cwd=folder, check=True, stdout=subprocess.DEVNULL)

@@ -27,7 +27,7 @@ DARK = ("desk", "decision")
 """Pages that are shown in the dark theme as well."""
 _SYMBOL, _RECORD = "BOLT", 51
 _EXTREME_RSI = 79.4
-"""At this the stand-in wants to close half of a long position."""
+"""The RSI at which the stand-in wants to close half of a long position."""
 _TO_WEBP = """async (png) => {
   const image = new Image();
   image.src = "data:image/png;base64," + png;

@@ -29,7 +29,7 @@ _KB = 1024
 
 
 class Sizes(NamedTuple):
-    """What may grow."""
+    """The values that may grow."""
 
     console_kb: int
     """Memory of the console's process."""
@@ -84,7 +84,7 @@ async def until_all(counts: list[int], appended: int) -> float:
 
 
 async def sizes_of(pid: int, page: CDPSession) -> Sizes:
-    """What the console and the page take now."""
+    """The present values of the console and the page."""
     await page.send("HeapProfiler.collectGarbage")
     found = {each["name"]: each["value"] for each in (await page.send("Performance.getMetrics"))["metrics"]}
     return Sizes(_resident_kb(pid), int(found["JSHeapUsedSize"]) // _KB, int(found["Nodes"]))

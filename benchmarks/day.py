@@ -1,6 +1,6 @@
-"""A simulated day, traded: bars go through the feed, the service decides each tick, the paper broker obeys.
+"""A simulated day, traded: bars go through the feed, the service decides each tick, the paper broker executes it.
 
-Answers come from the stand-in's rules in this process, so that a day takes seconds.
+Answers come from the stand-in's rules in this process, so a day takes seconds.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
-"""What models work out of a package by themselves: distances in risk units, averages, shares of a way, money, time.
+"""Figures that models derive from a package: distances in risk units, averages, shares of a way, money, time.
 
-Worked out from the raw values, apart from the code under test. A figure that a package has no say on is left out.
+They are computed from the raw values, independently of the code under test. A figure that a package cannot yield is
+left out.
 """
 
 from typing import Any

@@ -52,7 +52,7 @@ def answer_of(reasoning: Reasoning) -> Decision:
 
 
 def score(texts: Iterable[Reasoning]) -> Score:
-    """Hold each text's labels against what grounding says of it."""
+    """Compare each text's labels with the findings of grounding."""
     count = planted = found = rightly = wrongly = 0
     mistakes: list[str] = []
     for text in texts:

@@ -30,7 +30,7 @@ class CitedScore(NamedTuple):
 
 
 def score_one(answer: CitedAnswer) -> CitedScore:
-    """Hold the claims of an answer against what grounding says of it."""
+    """Compare the claims of an answer with the findings of grounding."""
     decision = parse(answer.decision_json)
     assert isinstance(decision, Decision)
     grounding = ground(answer.package, decision)

@@ -146,6 +146,8 @@ def _cancellable(connection_class: Any) -> Any:
         async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
             task = asyncio.current_task()
             before = 0 if task is None else task.cancelling()
+            if before:  # asked for while the task's own code ran, as by Ctrl-C, it is delivered here or lost below
+                await asyncio.sleep(0)
             await super().send_packed_command(*args, **kwargs)
             if task is not None and task.cancelling() > before:
                 await self.disconnect(nowait=True)  # nobody will read the reply

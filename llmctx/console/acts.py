@@ -30,7 +30,7 @@ def check_person(user: str, by: str | None, people: Mapping[str, tuple[str, ...]
     Raises ConsoleError if the two differ, or if the settings name people and the proxy's person is not among them.
     """
     if user and by is not None and by != user:
-        raise ConsoleError(f"You are signed in as {user}, not as {by}.", f"Write {user} as the name, or sign in anew.")
+        raise ConsoleError(f"You are signed in as {user}, not as {by}.", f"Write {user} as the name, or sign in again.")
     if user and people and user not in people:
         raise ConsoleError(f"{user} is not among the people in the settings.", "Name them in [people], with a role.")
 

@@ -33,7 +33,7 @@ class Mark(NamedTuple):
     age_s: float | None
     """The age of its oldest input with an age, in seconds."""
     wrong: int
-    """Numbers that the facts do not bear out."""
+    """Numbers that the facts do not support."""
 
 
 class Traded(NamedTuple):

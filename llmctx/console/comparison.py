@@ -82,7 +82,7 @@ class ComparisonReader:
         """
         folder = self._subject.replays
         if folder is None:
-            raise ConsoleError("No results are at hand.", "Start the console with --replays DIR.")
+            raise ConsoleError("There are no results.", "Start the console with --replays DIR.")
         found = {file.name: file for file in comparisons_in(folder)}  # only these: a path may lead anywhere
         for name in (first, second):
             if name != RECORDED and name not in found:

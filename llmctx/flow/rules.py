@@ -15,7 +15,7 @@ from llmctx.flow.timeframes import NO_FRAMES, FrameRules
 MAX_POSITIONS = 8
 """How many positions may be open at once."""
 MIN_CONFIDENCE = Decimal("0.55")
-"""An entry signal with less confidence opens nothing."""
+"""An entry signal with less confidence than this opens nothing."""
 COOL_DOWN = timedelta(minutes=10)
 """How long a symbol is not reopened after its position was closed."""
 STOP_DISTANCE = Decimal("0.01")
@@ -26,7 +26,7 @@ TARGET_DISTANCE = Decimal("0.02")
 _FRACTION = Decimal("0.0001")
 """The default lot for assets traded in fractions on a market that never closes."""
 _PAIR = re.compile(r".+(USD[TC]?|DAI|EUR|GBP|JPY|KRW|TRY|BTC|ETH|PERP|SWAP)(:.*)?", re.IGNORECASE)
-"""A coin and what it is paid in; coins are traded in fractions."""
+"""A coin and its quote currency; coins are traded in fractions."""
 
 
 class FeedRules(NamedTuple):
@@ -50,11 +50,11 @@ class FeedRules(NamedTuple):
     lots: Mapping[str, Decimal] = {}
     """The smallest quantity of a symbol; "" for all others."""
     min_notionals: Mapping[str, Decimal] = {}
-    """The least that a purchase must be worth, in the same form."""
+    """The least value of a purchase, in the same form."""
     maker_bps: Decimal | None = None
-    """Cost of a fill at the target; None: that of the others."""
+    """Cost of a fill at the target; None for that of other fills."""
     leverages: Mapping[str, Decimal] = {}
-    """The leverage of perpetuals, in the same form; what is not named is paid in full."""
+    """The leverage of perpetuals, in the same form; symbols not named are paid in full."""
     maintenance: Decimal = MAINTENANCE
     """The maintenance margin of leveraged positions, as a share of their value."""
 
@@ -62,7 +62,7 @@ class FeedRules(NamedTuple):
     """The time frames whose indicators are written."""
 
     def terms(self, symbol: str, *, in_fractions: bool = False) -> Terms:
-        """On what terms the paper broker fills orders on a symbol; `in_fractions` says that it was seen traded so."""
+        """The terms for filling orders on a symbol; `in_fractions` says that its bars have fractional volumes."""
         is_divisible = self.exchange == "always" and (in_fractions or _PAIR.fullmatch(symbol) is not None)
         usual = _FRACTION if is_divisible else Decimal(1)
         return Terms(

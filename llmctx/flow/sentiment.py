@@ -42,7 +42,7 @@ _WORDS = {
         "plunge plunges plunged plunging plummet plummets plummeted crash crashes crashed collapse collapses collapsed "
         "bankruptcy bankrupt insolvency insolvent delisted delisting delist delists fraud rout"
     ),
-    0.0: (  # what VADER feels about these says nothing about a market
+    0.0: (  # VADER's feelings about these say nothing about a market
         "share shares shared sharing gross crude vice trust killer cancer interest interests interested security "
         "securities united energy natural gas well like fine capital novel shell wells tesla solution "
         "solutions super play profit profits no war die"
@@ -59,7 +59,7 @@ _OTHER_LANGUAGES = (
     "sobre het een voor naar wordt niet och att det som på av til för med ikke er w z na się nie oraz przez ve "
     "bir için ile"
 )
-"""Words without which few sentences of a language do: no English words, nor what stands in names, as de or van."""
+"""Words that most sentences of a language contain; none is English or part of a name, as de or van are."""
 _LEVEL = r"(all-time|record|multi-year|[0-9]+-(week|month|year)|year|session)[ -]"
 _PHRASES = tuple(
     (re.compile(phrase, re.IGNORECASE), word)
@@ -74,7 +74,7 @@ _PHRASES = tuple(
         (r"\bhalve[sd]?\b", "cuts"),
     )
 )
-"""What turns the words in it round -> words that say the same and are in the table or known to VADER."""
+"""Phrases that reverse the words in them -> replacements that are in the table or known to VADER."""
 _WORD = re.compile(r"[^\W\d_]+")
 _MOVE = re.compile(r"(?<![\w.])([+-])\d[\d.,]*\s?%")
 
@@ -86,7 +86,7 @@ def score_of(headline: str) -> Decimal | None:
     """The sentiment of a headline from -1 to 1, four decimals; None if it is not English, or no word of it is known."""
     if sum(_IS_ENGLISH.get(word.casefold(), 0) for word in _WORD.findall(headline)) < 0:
         return None
-    text = _MOVE.sub(lambda move: f" {_RISES if move[1] == '+' else _FALLS} ", headline)  # VADER passes over +3.5%
+    text = _MOVE.sub(lambda move: f" {_RISES if move[1] == '+' else _FALLS} ", headline)  # VADER ignores +3.5%
     for phrase, word in _PHRASES:
         text = phrase.sub(word, text)
     found: dict[str, float] = _analyzer().polarity_scores(text)

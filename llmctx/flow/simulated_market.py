@@ -111,7 +111,7 @@ class _Day:
         return moved if self._trends else moved | {GAPPING: prices[GAPPING] * (1 + self._gap)}
 
     def bars(self, prices: dict[str, float]) -> Iterator[Bar]:
-        """Yield the day's bars; `prices` holds the prices before, and is updated bar by bar."""
+        """Yield the day's bars; `prices` holds the previous prices, and is updated bar by bar."""
         opens = dict(prices)
         for minute in range(self._minutes):
             market = self._source.gauss(self._drift(), 0.0005 * self._scale)

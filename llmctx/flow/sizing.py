@@ -7,29 +7,29 @@ from llmctx import canonical
 from llmctx.flow.bars import CENT, rounded
 
 STAKE = Decimal(10_000)
-"""About what a position is worth when it is opened, in account currency."""
+"""The approximate value of a new position, in account currency."""
 MAX_POSITION_WORTH = 2 * STAKE
-"""A position is never enlarged beyond this: an addition is reduced to the lots that fit."""
+"""The maximum value of a position: an addition is reduced to the lots that fit."""
 COST_BPS = Decimal(2)
-"""Usual cost of a fill, in basis points of its worth."""
+"""Usual cost of a fill, in basis points of its value."""
 
 MAINTENANCE = Decimal("0.005")
 """Usual maintenance margin, as a share of a position's value."""
 
 
 class Terms(NamedTuple):
-    """On what terms the paper broker fills orders on a symbol."""
+    """The terms on which the paper broker fills orders on a symbol."""
 
     cost_bps: Decimal = COST_BPS
-    """Cost of a fill, in basis points of its worth."""
+    """Cost of a fill, in basis points of its value."""
     lot: Decimal = Decimal(1)
-    """The smallest quantity; what is bought is a multiple of it."""
+    """The smallest quantity; purchases are multiples of it."""
     min_notional: Decimal = Decimal(0)
-    """The least that a purchase must be worth."""
+    """The least value of a purchase."""
     maker_bps: Decimal | None = None
-    """Cost of a fill at the target, which rests in the order book; None: that of any other fill."""
+    """Cost of a fill at the target, which rests in the order book; None for that of any other fill."""
     leverage: Decimal | None = None
-    """The leverage of new positions; None: they are paid in full."""
+    """The leverage of new positions; None if they are paid in full."""
     maintenance: Decimal = MAINTENANCE
     """The maintenance margin, as a share of a leveraged position's value."""
 
@@ -43,7 +43,7 @@ class Terms(NamedTuple):
         return (quantity / self.lot).to_integral_value(ROUND_FLOOR) * self.lot
 
     def affordable(self, worth: Decimal, price: Decimal, wanted: Decimal | None = None) -> Decimal:
-        """The lots that can be had for `worth`, no more than are wanted; 0 if they are worth less than the minimum."""
+        """The lots affordable for `worth`, no more than are wanted; 0 if they are worth less than the minimum."""
         quantity = self.lots_of(worth / price if wanted is None else min(wanted, worth / price))
         return quantity if quantity > 0 and quantity * price >= self.min_notional else Decimal(0)
 

@@ -1,7 +1,7 @@
-"""One step: what a bar makes of a symbol's position and of the book.
+"""One step: the effect of a bar on a symbol's position and the book.
 
 Pure, so it can be repeated: if somebody else changes the position between the read and the write, the same bar is
-worked through again on what is stored now.
+applied again to what is stored now.
 """
 
 from decimal import Decimal
@@ -19,14 +19,14 @@ from llmctx.schema.values import Effect, Position
 
 
 class Step(NamedTuple):
-    """What a bar makes of a position."""
+    """The effect of a bar on a position."""
 
     raw_position: bytes
     """The position to write; empty deletes it."""
     position: Position | None
     """The position; None if there is none, or it is malformed."""
     cause: str | None
-    """Why a decision is requested; None if none is."""
+    """Why a decision is requested; None if it is not."""
     book: Book
     """The book afterwards."""
     fills: tuple[Fill, ...] = ()
@@ -34,7 +34,7 @@ class Step(NamedTuple):
     funding: tuple[FundingPayment, ...] = ()
     """The funding paid."""
     effects: tuple[Effect, ...] = ()
-    """What became of orders, and the fills that no decision asked for."""
+    """The effects of orders, and the fills that no decision asked for."""
     closed: ClosedPosition | None = None
     """The position that was closed."""
     exit_signal: tuple[TradeSignal, Decimal] | None = None
@@ -42,13 +42,13 @@ class Step(NamedTuple):
     opened: bool = False
     """Whether a position was opened and is still open."""
     refused: tuple[str, ...] = ()
-    """What the paper broker did not buy, and why."""
+    """The purchases that the paper broker refused, and why."""
     day_before: Day | None = None
     """The day that ended before this bar."""
 
 
 def take_step(tracked: TrackedBar, book: Book, rules: FeedRules, *, market_open: bool) -> Step:
-    """Work through one bar on its symbol's position and the book."""
+    """Apply one bar to its symbol's position and the book."""
     symbol, close, end = tracked.symbol, tracked.bar.close, tracked.end
     raw, position = symbol.raw_position, symbol.position
     if raw and (position is None or position.last_update > end):

@@ -39,7 +39,7 @@ class WriteResult(NamedTuple):
     done: bool
     """Whether the server has it as this run wrote it."""
     changed: tuple[bytes, ...] = ()
-    """What the guarded keys hold, if somebody else changed one; empty if another run wrote the bar."""
+    """The current values of the guarded keys, if somebody else changed one; empty if another run wrote the bar."""
     bar_lost: bool = False
     """Whether the server has lost the previous bar."""
     decisions: tuple[StreamEntry, ...] = ()
@@ -60,7 +60,7 @@ class Store:
     async def write(self, writes: Sequence[Write]) -> list[WriteResult]:
         """Send the writes in one round trip, in order, and return each outcome.
 
-        Repeating a call changes nothing that is written already.
+        A repeated call changes nothing that is already written.
         """
         with _redis_errors(writes[0].symbol):
             if len(writes) == 1:
@@ -128,7 +128,7 @@ class Store:
         return found[0].fields[b"run"].decode() if found else None
 
     async def bar_at(self, symbol: str, start: datetime) -> Bar | None:
-        """The stream's bar that begins at a time; None if the stream has no such bar."""
+        """The stream's bar that begins at a time; None if there is none."""
         at_ms = str(clock.to_ms(start))
         with _redis_errors(symbol):
             found = await read_stream(self._redis, keys.bars(symbol), at_ms, at_ms)

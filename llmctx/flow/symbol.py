@@ -62,12 +62,12 @@ class Symbol:
         day_of: Callable[[datetime], date] = datetime.date,
         frames: FrameRules = NO_FRAMES,
     ) -> None:
-        """`day_of` gives the session that a time belongs to."""
+        """`day_of` returns the session that a time belongs to."""
         self.name = name
         self.track = Track(interval, day_of, frames)
         self.screen = Screen()
         self.first: datetime | None = None
-        """The start of its first bar that the server may have; None before the first."""
+        """The start of its first bar that the server may still have; None before the first."""
         self.news = NewsWindow()
         self.monitored = True
         """Whether positions:monitoring may exist, even if somebody else has closed the position."""

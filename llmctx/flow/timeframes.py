@@ -18,7 +18,7 @@ LENGTHS = {
     "4h": timedelta(hours=4),
     "1d": timedelta(days=1),
 }
-"""The lengths by the names that a setting gives them."""
+"""The lengths by their names in settings."""
 _DAY = timedelta(days=1)
 _MIDNIGHT = datetime.min.time()
 
@@ -39,7 +39,7 @@ class Timeframes:
     """The time frames of one symbol."""
 
     def __init__(self, rules: FrameRules, interval: timedelta, day_of: Callable[[datetime], date]) -> None:
-        """`interval` of the incoming bars; a frame that is no whole multiple of it is left out."""
+        """`interval` of the incoming bars; a frame that is not a whole multiple of it is left out."""
         self._frames = {
             f"{name[-1]}{name[:-1]}": _Frame(LENGTHS[name], interval, day_of, rules.series)
             for name in LENGTHS
@@ -83,5 +83,5 @@ class _Frame:
 
 
 def _day_start(day_of: Callable[[datetime], date]) -> Callable[[datetime], datetime]:
-    """The begin of a session as a moment; only whether two of them are equal matters."""
+    """The beginning of a session as a moment; only whether two of them are equal matters."""
     return lambda start: datetime.combine(day_of(start), _MIDNIGHT, UTC)

@@ -1,4 +1,4 @@
-"""Times as sources of bars write them, in UTC."""
+"""Times as sources of bars write them, converted to UTC."""
 
 import re
 from contextlib import suppress

@@ -162,7 +162,7 @@ class _Call:
         if hurried or completion.outcome is Outcome.LIMITED:
             return False
         if endpoint.breaker.fail():
-            _log.warning(f"The endpoint {endpoint.name} failed again and again and is passed over: {completion.detail}")
+            _log.warning(f"The endpoint {endpoint.name} failed again and again and is skipped: {completion.detail}")
         return True
 
     async def _race(self, endpoint: Endpoint, hedge: Hedge) -> Completion:

@@ -157,7 +157,7 @@ class ResultsFile:
         Entering raises ReplayError if the file holds another question or is no results file, or cannot be written.
         """
         self.path = path
-        """Where it is."""
+        """Its path."""
         self.before: list[Result] = []
         """The final results that it held when it was opened."""
         self._destination = Destination(path, "--out", RESULTS, inputs)

@@ -18,24 +18,24 @@ from llmctx.replay.plan import Plan, ReplayRequest, build_request, position_of
 from llmctx.replay.results import UNANSWERED, Result, ResultsFile
 
 CompleterFor = Callable[[ReplayRequest, int], Completer | None]
-"""Returns who answers a request for the n-th time; None leaves it out."""
+"""Returns the completer of a request for the n-th time; None leaves it out."""
 
 
 class ReplaySummary(NamedTuple):
-    """What a run did."""
+    """The result of a run."""
 
     asked: int
     """Questions answered in this run."""
     before: int
     """Answers that the results file already held."""
     left_out: int
-    """Questions without anyone to answer them."""
+    """Questions without a completer."""
     stopped: bool
     """Whether the budget ended the run early."""
     unanswered: int = 0
     """Calls of this run that got no answer."""
     trouble: str = ""
-    """Why the last of those got none."""
+    """Why the last of those got no answer."""
 
 
 class Replay:

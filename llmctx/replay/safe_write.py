@@ -17,7 +17,7 @@ class FileKind(NamedTuple):
     """A kind of output file."""
 
     name: str
-    """What to call it in messages."""
+    """Its name in messages."""
     matches: Callable[[bytes], bool]
     """Whether the first bytes of a file are those of this kind."""
 
@@ -52,13 +52,13 @@ class Destination(NamedTuple):
     """A file to write, as the user named it."""
 
     path: Path
-    """Where it goes."""
+    """Its path."""
     option: str
     """The option that named it, for messages."""
     kind: FileKind
     """The kind of file that may be replaced."""
     inputs: tuple[Path | None, ...] = ()
-    """Files that are being read and must not be overwritten."""
+    """Input files, which must not be overwritten."""
 
 
 def check_destination(destination: Destination) -> None:

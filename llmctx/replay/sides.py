@@ -13,7 +13,7 @@ from llmctx.replay.results import Result
 from llmctx.replay.stats import Mean, Share, agreement_within, mean, quantile
 
 _FAULTS = {"miscited", "false_prices"}
-"""What a grounding holds only if the answer has false numbers."""
+"""The fields of a grounding that exist only if the answer has false numbers."""
 _EVIDENCE_ITEM = re.compile(r"evidence\[\d+\]")
 """The field of an evidence item; all other fields are text with numbers."""
 
@@ -26,7 +26,7 @@ class AnsweredDecision(NamedTuple):
     answers: tuple[Answer, ...]
     """The answers, one for each repeat."""
     unanswered: int = 0
-    """Further calls that got no answer."""
+    """Other calls that got no answer."""
 
     @property
     def majority(self) -> Answer:

@@ -26,7 +26,7 @@ class ThesisCheck:
     def check(self, entry: Entry, is_unknown: Callable[[int], bool]) -> Fault | None:
         """The fault of the next record's thesis, None if it is genuine or there is none.
 
-        What a lost or unreadable record said, nobody can tell.
+        Nobody can tell what a lost or unreadable record said.
         """
         fault = self._check(entry, is_unknown)
         if fault is None and entry.record["kind"] == "decision":
@@ -59,9 +59,9 @@ class ThesisCheck:
         if self._leaves.of(index) != _of_leaf(entry, leaf_hash):
             return Fault(entry.index, "thesis", expected, f"a thesis with leaf hash {leaf_hash}"[:160])
         if compare(entry.record["code"]) is not Rules.SAME:
-            return None  # the text was put together by other rules
+            return None  # other rules composed the text
         if self._texts.of(index) == _ERASED:
-            return None  # the text needs what was erased
+            return None  # the text needs an erased piece
         text = snapshot["sections"].get("thesis")
         if not isinstance(text, str) or self._texts.of(index) != _digest(text.encode()):
             return Fault(entry.index, "thesis", f"{expected}, as it was published", str(text)[:160])
@@ -75,7 +75,7 @@ class ThesisCheck:
         try:
             thesis = thesis_of(entry, self._partitions)
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
-            return  # whatever is wrong with this record, it can be no thesis
+            return  # whatever is wrong with this record, it cannot be a thesis
         if thesis is not None:
             self._texts.put(entry.index, _digest(thesis.text))
 

@@ -1,7 +1,7 @@
 """The limits that several positions share, over a sequence of records: the same sums as those inside the server.
 
-A position is what the last record of its symbol says of it; of symbols without a record yet, what a portfolio section
-says. A reservation counts until the position's quantity changes or it expires, by the time of the data.
+A position is taken from the last record of its symbol, or for symbols without a record yet from a portfolio section. A
+reservation counts until the position's quantity changes or it expires, by the time of the records.
 """
 
 from decimal import Decimal
@@ -35,7 +35,7 @@ class TotalsCheck:
         self._reserved: list[_Reserved] = []
 
     def see(self, package: Package) -> None:
-        """Note what a package says of its position, and of positions that no package was about yet."""
+        """Note what a package says about its position, and about positions that no package has covered yet."""
         symbol, section = package.symbol, package.sections["position"]
         position = section.value
         self._quantities.pop(symbol, None)

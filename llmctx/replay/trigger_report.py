@@ -16,7 +16,7 @@ from llmctx.replay.corpus import Recorded
 
 
 class Calls(NamedTuple):
-    """A number of calls, and what they used."""
+    """A number of calls, and their use of tokens and money."""
 
     calls: int = 0
     """How many."""
@@ -26,7 +26,7 @@ class Calls(NamedTuple):
     """Money, as far as prices are known."""
 
     def plus(self, record: Mapping[str, Any], prices: Mapping[str, Price]) -> "Calls":
-        """One call more: that of a record."""
+        """Add the call of a record."""
         completion = record["completion"]
         if (reported := completion.get("usage")) is None:
             return self._replace(calls=self.calls + 1)
@@ -42,7 +42,7 @@ class Missed(NamedTuple):
     entry: Recorded
     """The record."""
     action: str
-    """What its verdict allowed."""
+    """The action that its verdict allowed."""
     why_not: str
     """Why the model would not have been asked."""
 

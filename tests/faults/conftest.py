@@ -15,10 +15,10 @@ from llmctx.replay.verify import verify_log
 from llmctx.schema import keys
 from llmctx.trail.log.lease import lease_key, read_holder
 from llmctx.trail.log.log import Log
-from llmctx.worker import settler
 from llmctx.worker.publish import KEPT
 from tests import call, prefork
 from tests.conftest import ONE_SERVER, binary_of, free_port, start_server
+from tests.integration.conftest import short_pauses  # noqa: F401  a fixture
 from tests.integration.program import until
 
 
@@ -120,10 +120,3 @@ async def check_oracle(redis: Redis, raised: list[str]) -> None:
     report = await verify_log(Log(redis))
     assert report.fault is None
     assert await Log(redis).durable() == len(records)
-
-
-@pytest.fixture
-def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that waits milliseconds instead of half a second."""
-    monkeypatch.setattr(settler, "_BLOCK_MS", 20)
-    monkeypatch.setattr(settler, "_PAUSE_S", 0.01)

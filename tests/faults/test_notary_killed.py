@@ -21,15 +21,11 @@ async def record(redis: Redis, made: Program, *ticks: str) -> None:
             await running.decide(redis, tick, "AAPL")
 
 
+@pytest.mark.usefixtures("short_pauses")
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_notary_killed_at_a_write_is_followed_by_one_that_goes_on(
-    valkey: Redis,
-    valkey_url: str,
-    tmp_path: Path,
-    point: str,
-    times: int,
-    short_pauses: None,  # noqa: ARG001, F811
+    valkey: Redis, valkey_url: str, tmp_path: Path, point: str, times: int
 ) -> None:
     made = Program(valkey_url, tmp_path)
     await hold(valkey, "AAPL")

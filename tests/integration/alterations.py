@@ -143,6 +143,15 @@ async def put_back_older_latest(on: Altered) -> None:
     await on.redis.set(LATEST, oldest.fields[b"decision"])
 
 
+async def change_published(on: Altered) -> None:
+    """The stream anew under the same ids, with another action in the first decision."""
+    entries = await read_stream(on.redis, STREAM)
+    await on.redis.delete(STREAM)
+    for number, entry in enumerate(entries):
+        document = json.loads(entry.fields[b"decision"]) | ({} if number else {"action": "exit"})
+        await on.redis.xadd(STREAM, {"decision": json.dumps(document)}, id=entry.id)
+
+
 async def delete_decision(on: Altered) -> None:
     await on.redis.xdel(STREAM, (await read_stream(on.redis, STREAM))[1].id)
 

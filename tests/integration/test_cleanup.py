@@ -105,11 +105,9 @@ async def test_what_belongs_to_a_closed_position_goes_and_what_may_be_opened_sta
     assert done["closed_positions"]["bytes"] == dry["closed_positions"]["bytes"] > 300
 
 
+@pytest.mark.usefixtures("short_pauses")
 async def test_no_key_of_the_trail_no_position_and_no_look_alike_is_touched(
-    redis: Redis,
-    redis_url: str,
-    made: Program,
-    short_pauses: None,  # noqa: ARG001
+    redis: Redis, redis_url: str, made: Program
 ) -> None:
     await make_trail(redis, redis_url, made)
     old = now_ms() - 9 * DAY_MS

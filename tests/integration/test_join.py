@@ -36,11 +36,9 @@ async def decided_in(redis: Redis, url: str, state_dir: Path, tick: str) -> Inst
     return instance
 
 
+@pytest.mark.usefixtures("short_pauses")
 async def test_a_directory_that_has_joined_writes_signed_records_and_both_go_on(
-    redis: Redis,
-    redis_url: str,
-    tmp_path: Path,
-    short_pauses: None,  # noqa: ARG001
+    redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     instance = await decided_in(redis, redis_url, old, "t1")
@@ -99,12 +97,9 @@ async def test_a_grant_for_another_directory_or_by_another_key_is_refused(
         approve(old, make_request(new, instance), "the stolen one")
 
 
+@pytest.mark.usefixtures("short_pauses")
 async def test_the_command_asks_grants_and_accepts(
-    valkey: Redis,
-    valkey_url: str,
-    standin: Standin,
-    tmp_path: Path,
-    short_pauses: None,  # noqa: ARG001
+    valkey: Redis, valkey_url: str, standin: Standin, tmp_path: Path
 ) -> None:
     (tmp_path / "b").mkdir()
     here, there = Program(valkey_url, tmp_path, standin.base_url), Program(valkey_url, tmp_path / "b", standin.base_url)

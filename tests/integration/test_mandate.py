@@ -202,9 +202,12 @@ async def test_short_positions_count_against_long_ones_in_a_net_total_and_groups
     assert "gross_max of crypto is 2500" in (await reservations.reserve("d", *add_to("BTC-USD")) or "")
 
 
-async def test_a_position_that_cannot_be_read_is_not_taken_for_none(valkey: Redis) -> None:
+@pytest.mark.parametrize(
+    "text", ["{}", '{"quantity":1,"current_price":1,"x":"' + "x" * 300_000 + '"}'], ids=["empty", "large"]
+)
+async def test_a_position_that_cannot_be_read_is_not_taken_for_none(valkey: Redis, text: str) -> None:
     await hold(valkey, "AAPL")
-    await valkey.set("positions:active:MSFT", "{}")
+    await valkey.set("positions:active:MSFT", text)
     told = await Reservations(valkey, Mandate(gross_max=Decimal(9999))).reserve("a", *add_to("AAPL"))
     assert told == "positions:active:MSFT cannot be read, so the total is unknown"
 

@@ -128,12 +128,9 @@ async def test_the_owner_refuses_what_its_settings_do_not_allow(
     assert not [entry for entry in [each async for each in Log(valkey).read()] if entry.said]
 
 
+@pytest.mark.usefixtures("short_pauses")
 async def test_what_has_expired_is_not_approved(
-    valkey: Redis,
-    valkey_url: str,
-    tmp_path: Path,
-    home: TrailHome,
-    short_pauses: None,  # noqa: ARG001
+    valkey: Redis, valkey_url: str, tmp_path: Path, home: TrailHome
 ) -> None:
     await hold(valkey, "AAPL")
     policy = GuardPolicy(approval=ApprovalRule(add=Decimal(0), expires_s=1))

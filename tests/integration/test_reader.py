@@ -9,11 +9,13 @@ from llmctx import clock
 from llmctx.connection import connect
 from llmctx.context.package import build_package
 from llmctx.context.read_rules import ReadRules
-from llmctx.context.reader import read_snapshot
+from llmctx.context.reader import read_raw, read_snapshot
+from llmctx.context.section_values import read_values
 from llmctx.context.snapshot import Snapshot
 from llmctx.context.staleness import Status
 from llmctx.errors import SnapshotError
 from llmctx.schema.keys import section_keys
+from llmctx.schema.mapping.sections import HASH
 from tests.conftest import free_port
 from tests.integration.conftest import NOW, hold
 
@@ -124,6 +126,26 @@ async def test_all_values_together_have_a_cap_too(redis: Redis) -> None:
     package = build_package(snapshot)
     assert package.refusal is None
     assert package.sections["portfolio"].status is Status.FRESH
+
+
+async def test_a_list_of_values_has_no_large_one(redis: Redis) -> None:
+    await hold(redis, "AAPL")
+    await redis.mset({"stocks:price:B": "x" * 300_000, "stocks:price:C": "x" * 1_000_000})
+    await redis.config_resetstat()
+    found = {value.symbol: value.raw async for value in read_values(redis, "price")}
+    assert found["AAPL"].raw is not None
+    assert found["B"].unread == "has 300000 bytes, more than the cap of 262144"
+    assert (found["C"].unread or "").startswith("takes 1")
+    assert (await redis.info("commandstats"))["cmdstat_get"]["calls"] == 2
+
+
+async def test_a_large_hash_is_not_read(redis: Redis) -> None:
+    await redis.hset("books:AAPL", mapping={f"field{number}": "x" * 200_000 for number in range(20)})
+    (found,) = await read_raw(redis, ["books:AAPL"], HASH)
+    assert (found.unread or "").startswith("takes 4")
+    await redis.hset("small:AAPL", mapping={f"field{number}": "x" * 100 for number in range(20)})
+    (found,) = await read_raw(redis, ["small:AAPL"], HASH)
+    assert len(json.loads(found.raw or b"")) == 20
 
 
 async def test_a_value_at_the_cap_is_read(redis: Redis) -> None:

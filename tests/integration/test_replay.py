@@ -323,11 +323,9 @@ def doubled(bar: Bar) -> Bar:
     return bar._replace(open=bar.open * 2, high=bar.high * 2, low=bar.low * 2, close=bar.close * 2)
 
 
+@pytest.mark.usefixtures("short_pauses")
 async def test_what_the_market_does_later_changes_no_prompt_before(
-    valkey: Redis,
-    valkey_url: str,
-    tmp_path: Path,
-    short_pauses: None,  # noqa: ARG001
+    valkey: Redis, valkey_url: str, tmp_path: Path
 ) -> None:
     items = list(MARKET.items())
     starts = sorted({bar.start for bar in MARKET.bars})

@@ -57,6 +57,7 @@ LIVE: dict[str, tuple[Act, str]] = {
     # the map and the lists
     "remove a tick from the map": (command("HDEL", MAP, "t1"), "tick-map"),
     "plant a tick in the map": (command("HSET", MAP, "planted", 2), "tick-map"),
+    "plant a tick in the map with something else than an index": (command("HSET", MAP, "planted", "x"), "tick-map"),
     "move a tick in the map": (command("HSET", MAP, "t1", 3), "tick-map"),
     "put something else than an index into the map": (command("HSET", MAP, "t1", "x"), "tick-map"),
     "put another type in place of the map": (made.both(command("DEL", MAP), command("SET", MAP, "x")), "tick-map"),
@@ -68,6 +69,7 @@ LIVE: dict[str, tuple[Act, str]] = {
         "symbol-index",
     ),
     "add a record to a symbol's list": (command("RPUSH", LIST, 2), "symbol-index"),
+    "add something else than an index to a symbol's list": (command("RPUSH", LIST, "x"), "symbol-index"),
     "make a list for another symbol": (command("RPUSH", "audit:{0}:symbol:EVIL", 1), "symbol-index"),
     # what is said to be archived
     "say that records are archived": (command("HSET", "audit:{0}:base", "size", 5), "base"),
@@ -104,6 +106,7 @@ LIVE: dict[str, tuple[Act, str]] = {
         command("XADD", STREAM, f"{LAST + 1}-1", "decision", "{}"),
         "published",
     ),
+    "change a decision that was published": (made.change_published, "published"),
     "forge a symbol's latest decision": (made.forge_latest, "published"),
     "put back an older latest decision": (made.put_back_older_latest, "published"),
     "forge the latest decision of another symbol": (command("COPY", LATEST, f"{LATEST}X"), "published"),
@@ -136,6 +139,7 @@ LIVE: dict[str, tuple[Act, str]] = {
         command("XADD", "effects:{0}", "18446744073709551615-18446744073709551615", "effect", "x"),
         NOT_NOTICED,
     ),
+    "delete a tick that waits": (command("DEL", "ticks:{0}"), NOT_NOTICED),
     "count attempts for a tick": (command("HSET", "ticks:{0}:attempts", "x", 5), NOT_NOTICED),
     "change the durable size": (command("SET", "audit:{0}:durable", 0), NOT_NOTICED),
     "reserve room in the limits of several positions, or give it back": (

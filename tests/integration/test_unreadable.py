@@ -244,11 +244,9 @@ async def test_a_record_over_the_limit_is_named_within_small_memory(valkey: Redi
     assert peak < 2**20
 
 
+@pytest.mark.usefixtures("short_pauses")
 async def test_a_record_whose_dictionary_is_missing_is_not_signed_until_it_is_back(
-    valkey: Redis,
-    valkey_url: str,
-    tmp_path: Path,
-    short_pauses: None,  # noqa: ARG001
+    valkey: Redis, valkey_url: str, tmp_path: Path
 ) -> None:
     made = await make_trail(valkey, valkey_url, Program(valkey_url, tmp_path))
     dictionary, log = Dictionary(b"a dictionary of some words"), Log(valkey)
@@ -270,11 +268,9 @@ async def test_a_record_whose_dictionary_is_missing_is_not_signed_until_it_is_ba
     assert (await anchor_of(valkey, tmp_path / "var")).hashes(size) == [leaf_hash(leaf)]
 
 
+@pytest.mark.usefixtures("short_pauses")
 async def test_what_a_newer_version_wrote_is_not_signed_by_this_one(
-    valkey: Redis,
-    valkey_url: str,
-    tmp_path: Path,
-    short_pauses: None,  # noqa: ARG001
+    valkey: Redis, valkey_url: str, tmp_path: Path
 ) -> None:
     await older_trail(valkey, valkey_url, tmp_path)
     size = await Log(valkey).size()

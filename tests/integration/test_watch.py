@@ -79,6 +79,17 @@ async def test_a_position_written_by_others_raises_a_tick_and_each_change_anothe
     assert await decided(told) == [("AAPL", watch.CAUSE)] * 3
 
 
+async def test_a_position_too_large_to_be_read_raises_a_tick_that_says_so(
+    told: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    async with watching(told, redis_url, tmp_path) as (running, _):
+        await put(told, "AAPL", 100.0)
+        await until(lambda: len(running.entries) == 1)
+        await told.set("positions:active:AAPL", "x" * 1_000_000)
+        await until(lambda: len(running.entries) == 2)
+    assert "has 1000000 bytes, more than the cap of 262144" in running.entries[1].record["verdict"]["reason"]
+
+
 async def test_who_raises_a_tick_himself_has_none_raised_twice(told: Redis, redis_url: str, tmp_path: Path) -> None:
     async with watching(told, redis_url, tmp_path) as (running, watcher):
         for n in range(20):

@@ -89,9 +89,9 @@ def backtest(
 ) -> None:
     """Let each prompt trade a whole session and compare the results.
 
-    A decision changes what comes after it, which no replay of single decisions shows. So each prompt, under each
-    mandate, gets an embedded server, a paper book and the same bars in lockstep. Compares profit, drawdown, exposure,
-    calls, cost, and how often each limit was reached. Exit code 3: the endpoint stopped answering.
+    A decision affects everything after it, which no replay of single decisions shows. So each prompt, under each
+    mandate, gets an embedded server, a paper book and the same bars in lockstep. The command compares profit, drawdown,
+    exposure, calls, cost, and how often each limit was reached. Exit code 3: the endpoint stopped answering.
 
     \b
     llmctx simulate bars.csv --news news.jsonl --sectors sectors.json --minutes 60

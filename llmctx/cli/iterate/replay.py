@@ -39,7 +39,7 @@ def replay(
     model: Annotated[str | None, typer.Option(help="Ask this model instead.")] = None,
     mandate: MandateFile = None,
     memory: Annotated[
-        str | None, option(help="Let packages remember off, short or long, made of the records before.")
+        str | None, option(help="Give packages a memory from the earlier records: off, short or long.")
     ] = None,
     repeat: Annotated[int, typer.Option(help="Ask N times each, to tell noise from effect.", min=1)] = 1,
     symbol: Annotated[str | None, typer.Option(help="The same as symbol=... in SELECTION.")] = None,
@@ -56,7 +56,7 @@ def replay(
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask again what the results file already answers.")] = False,
     batch: Annotated[
-        Path | None, typer.Option(help="Ask nobody; write an OpenAI batch file, for replay in bulk at half the price.")
+        Path | None, typer.Option(help="Ask no model; write an OpenAI batch file for replay in bulk at half price.")
     ] = None,
     answers: Annotated[list[Path] | None, option(help="Take the answers from that batch's output.")] = None,
     prompts: PromptsDir = None,
@@ -71,10 +71,10 @@ def replay(
     """Rebuild recorded decisions, or ask a model again.
 
     rebuild asks no model: it builds package and prompt from the recorded snapshot, byte for byte, and decision and
-    verdict from the recorded answer. again sends the same messages to the same model. --prompt, --model,
-    --memory and --mandate change what they name, together too; --mandate alone judges the recorded answers again and
-    asks nobody. Neither the
-    trail nor a live key is touched; answers go to a results file, and the same command resumes after an interrupt.
+    verdict from the recorded answer. again sends the same messages to the same model. --prompt, --model, --memory and
+    --mandate change one thing each and can be combined; --mandate alone judges the recorded answers again and asks no
+    model. Neither the trail nor a live key is touched. Answers go to a results file, and the same command resumes after
+    an interrupt.
     Every mode checks the evidence first. Exit code 1: evidence was altered. 3: calls got no answer.
 
     \b

@@ -48,11 +48,11 @@ def console(
 ) -> None:
     """Open the console: pages and an API for desk and auditor.
 
-    The desk with every open position; each decision with what was known, asked, answered and concluded, and its proof,
-    which the browser recomputes; search, symbols, comparisons, quality and health. The same as JSON under /api/v1.
+    It has the desk with every open position; each decision with its facts, question, answer and verdict, and its proof,
+    which the browser recomputes; search, symbols, comparisons, quality and health. The same is JSON under /api/v1.
 
-    It listens on this machine alone and changes nothing. --write lets people who gave the token, or whom the proxy in
-    [console] of the settings names, ask for decisions, halt, resume, approve, override and annotate.
+    By default it listens on this machine only and is read-only. With --write, people who gave the token, or whom the
+    proxy in [console] of the settings names, can ask for decisions, halt, resume, approve, override and annotate.
 
     \b
     llmctx console

@@ -38,10 +38,10 @@ def mandate(
     """Show the limits in force, or judge recorded decisions by them.
 
     Without arguments: each rule, its limit and its reason. of ADDRESS says whether one recorded decision was within the
-    limits in force at its time: who set them, and each rule with its limit then and what it found. check judges the
+    limits in force at its time: who set them, and each rule with its limit then and its result. check judges the
     answers of recorded decisions again, under the mandate of each record and under the one in the settings or in FILE,
     and shows what would have been done instead, rule by rule. Limits that several positions share are checked over all
-    records, in the order of their times. It asks no model; prices and positions stay those that were recorded.
+    records, in the order of their times. No model is asked; prices and positions stay as recorded.
 
     \b
     llmctx mandate

@@ -29,10 +29,10 @@ def schema(
 ) -> None:
     """List the live keys, or print one's JSON Schema and an example.
 
-    `decisions` stands for what is published on decisions:{p}, in the field `decision` of each entry: one for each
-    record that settles a tick. For a skipped tick its action is none, and its reason says why. `effects` stands for
-    what the execution side writes to effects:{p}, in the field `effect`. With --json only the JSON Schema is printed;
-    it holds the example. `settings` lists every setting with its default.
+    `decisions` is the form of the field `decision` in each entry of decisions:{p}: one for each record that settles a
+    tick. For a skipped tick its action is none, and its reason says why. `effects` is the form of the field `effect`
+    that the execution side writes to effects:{p}. With --json only the JSON Schema is printed; it includes the example.
+    `settings` lists every setting with its default.
 
     \b
     llmctx schema

@@ -41,8 +41,8 @@ def show(
 ) -> None:
     """Show one record: why it was made, what was decided, its proof.
 
-    With --full all its evidence: what was known, what was asked, what the model answered, and what was concluded. Both
-    say what became of it: effects, and what people said.
+    With --full all its evidence: the facts, the question, the model's answer, and the conclusions. Both also list what
+    followed: effects, and what people said about it.
 
     \b
     llmctx show 12

@@ -25,8 +25,8 @@ def acl(
 ) -> None:
     """Print Redis users with the least that each program needs.
 
-    The lines are an ACL file for Redis 7.0 or Valkey 7.2 and later; what follows the word `user` is also what ACL
-    SETUSER takes. Passwords appear as their SHA-256. No server is asked: of the address only the database counts.
+    The lines are an ACL file for Redis 7.0 or Valkey 7.2 and later; without the word `user`, each is also the argument
+    of ACL SETUSER. Passwords appear as their SHA-256. No server is contacted: only the database in the address counts.
 
     \b
     llmctx acl --users users.toml > users.acl

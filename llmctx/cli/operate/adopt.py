@@ -81,7 +81,7 @@ def _print(found: "Survey", proposal: "Proposal", packages: "list[Package]") -> 
     whole = "all" if found.complete else "the first"
     out.print(f"Looked at {whole} {found.keys:,} keys.")
     for kind, count in found.passed_over.items():
-        out.print(f"[dim]passed over: {count} of type {escape(kind)}[/]")
+        out.print(f"[dim]skipped: {count} of type {escape(kind)}[/]")
     for name, rule in proposal.sections.rules.items():
         out.print(f"  {name:<12} {escape(str(rule.key))}")
         for field in proposal.missing.get(name, ()):

@@ -9,10 +9,10 @@ def approve(
 ) -> None:
     """Approve a decision that waits for it.
 
-    What waits is what `require_approval` in the settings names; `llmctx decisions --guard awaits_approval` lists it.
-    The approved decision is published at once, under the address of the approval. It is refused once it has expired, or
-    if something else was decided on the symbol since. A decision that waits for nothing can be approved too: that is
-    recorded, and changes nothing.
+    Decisions named by `require_approval` in the settings wait; `llmctx decisions --guard awaits_approval` lists them.
+    The approved decision is published at once, under the address of the approval. The approval is refused once the
+    decision has expired, or if a later decision was made on the symbol. A decision that does not wait can be approved
+    too, which is recorded and changes nothing.
 
     \b
     llmctx approve 17 --by "R. Meier" --why "within plan, liquidity checked"

@@ -56,12 +56,12 @@ def archive(
 ) -> None:
     """Move old records out of Redis into an archive.
 
-    Each UTC day of a partition becomes one Parquet file, with everything that proves it. It is written under a name
-    that nobody has taken, read back, compared with Redis, anchor and checkpoint, and noted in the trail. Only then
-    Redis is trimmed. Records that no checkpoint covers stay, and those that a live position's next decision reads. It
-    may be killed and run again at any time. A worker may be running: it is asked to trim.
+    Each UTC day of a partition becomes one Parquet file, with everything that proves it. It is written under a new
+    name, read back, compared with Redis, anchor and checkpoint, and noted in the trail. Only then is Redis trimmed.
+    Records that no checkpoint covers stay, and so do those that a live position's next decision needs. The command may
+    be killed and run again at any time. If a worker is running, it is asked to trim.
 
-    Exit code 1: what was read back is not what was written, or somebody changed the base of the log.
+    Exit code 1: the file read back differs from the one written, or somebody changed the base of the log.
 
     \b
     llmctx archive --older-than 7d --to /mnt/archive

@@ -36,9 +36,9 @@ def cleanup(
 ) -> None:
     """Clean up what live data leaves behind, never the trail.
 
-    It touches no position either. Keys that should expire, and do not, get the TTL of their family (`llmctx schema`).
+    It touches no position either. Keys that should expire but do not get the TTL of their family (`llmctx schema`).
     Monitoring and signals of closed positions, stale lists, entries beyond a stream's maximum, dead consumers and old
-    replays are removed. Workers, feeds and collectors may run meanwhile: what changes while it looks stays.
+    replays are removed. Workers, feeds and collectors may run meanwhile: a key that changes in between is left alone.
 
     \b
     llmctx cleanup --dry-run

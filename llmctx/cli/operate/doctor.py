@@ -35,8 +35,8 @@ def doctor(
 ) -> None:
     """Examine server, trail and this host, and say what to do.
 
-    Each line is green, amber or red. Amber and red ones say what follows and what to do. What cannot be asked is
-    unknown, and never green. Nothing is changed.
+    Each line is green, amber or red. Amber and red lines say what follows and what to do. A check that cannot be made
+    is unknown, and never green. Nothing is changed.
 
     Exit code 0: nothing is red. 1: something is. 3: no usable server answers.
 

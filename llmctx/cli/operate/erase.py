@@ -1,4 +1,4 @@
-"""`llmctx erase`: pieces of evidence whose time is over."""
+"""`llmctx erase`: pieces of evidence whose retention has ended."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated
@@ -24,10 +24,10 @@ def erase(
 ) -> None:
     """Erase archived evidence whose retention has ended.
 
-    The table [retention] of llmctx.toml says after how many days which piece is erased: snapshot_d, messages_d,
-    completion_d, foreign_d; 0 keeps it for ever. Each day's file in the archive (LLMCTX_ARCHIVE) is written anew
-    without them, the trail gets a notice, and then the old file is deleted. Leaves stay, and the digests in them.
-    `llmctx verify` and audit/verify.py say what was erased by rule. `llmctx hold` keeps records from it.
+    The table [retention] of llmctx.toml says after how many days each piece is erased: snapshot_d, messages_d,
+    completion_d, foreign_d; 0 keeps it forever. Each day's file in the archive (LLMCTX_ARCHIVE) is rewritten without
+    these pieces, the trail gets a notice, and then the old file is deleted. Leaves stay, with the digests in them.
+    `llmctx verify` and audit/verify.py say what was erased by rule. `llmctx hold` protects records from erasure.
 
     \b
     llmctx erase --dry-run

@@ -18,8 +18,8 @@ def halt(
 ) -> None:
     """Halt a symbol or everything: no new risk from the next tick.
 
-    No model is asked meanwhile; a stop that is reached is still an exit. It sets controls:halt or
-    controls:halt:SYMBOL, which hold until `llmctx resume`, and is recorded in the trail.
+    No model is asked meanwhile, but a breached stop is still an exit. The command sets controls:halt or
+    controls:halt:SYMBOL, which stays until `llmctx resume`, and is recorded in the trail.
 
     \b
     llmctx halt --by "R. Meier" --why "the feed shows yesterday's prices"

@@ -39,7 +39,7 @@ def maintenance(
 
     The schedule is the table [maintenance] of llmctx.toml: by default each step once a day, from 02:00 UTC on. Run it
     from cron as often as you like, or let `llmctx run --maintenance` do it. Steps that did something are recorded in a
-    notice in the trail. A step that fails is tried again by the next run, and the others are done all the same.
+    notice in the trail. The next run retries a step that failed; the other steps run anyway.
 
     Exit code: that of the worst step; 0 if all went well or nothing was due.
 

@@ -35,9 +35,9 @@ def models(
 ) -> None:
     """Show what the endpoint and its model can do, and why.
 
-    The table of profiles (docs/models.md) is asked for the address and the model; the setting llm.profile overrides it.
-    With --probe every mode is tried with the configured prompt on a sample position. Exit code 1: no mode gave a
-    decision. Of several endpoints each is shown, or the one that --endpoint names.
+    The address and the model are looked up in the table of profiles (docs/models.md); the setting llm.profile overrides
+    it. With --probe every mode is tried with the configured prompt on a sample position. Exit code 1: no mode gave a
+    decision. If there are several endpoints, each is shown, or only the one that --endpoint names.
 
     \b
     llmctx models

@@ -31,8 +31,8 @@ def notary(
 
     `llmctx run` contains a notary. Run this one instead, on the same state directory, if workers must not be able to
     read STATE_DIR/keys. It makes its key at the first start; `llmctx key` prints the public half. While another notary
-    holds the anchor, it waits. On SIGTERM or Ctrl-C it signs what is durable and exits with 0. It exits with 1 if Redis
-    contradicts the anchor.
+    holds the anchor, it waits. On SIGTERM or Ctrl-C it signs all durable records and exits with 0. It exits with 1 if
+    Redis contradicts the anchor.
 
     \b
     llmctx notary --verbose

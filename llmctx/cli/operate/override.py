@@ -19,8 +19,8 @@ def override(
 ) -> None:
     """Decide in a decision's place: hold or exit.
 
-    It is published at once, under the address of the override. A person can take risk away this way, not take any on.
-    It does not call back what was done already.
+    It is published at once, under the address of the override. A person can reduce risk this way, but not add any. It
+    does not undo what was already carried out.
 
     \b
     llmctx override 17 --action exit --by "R. Meier" --why "merger news not in the feed"

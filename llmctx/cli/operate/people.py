@@ -25,8 +25,8 @@ def people(
 ) -> None:
     """List the people whom records name by id, or erase a name.
 
-    Records have the id alone, and the names stand in a table beside the trail. Once a name is erased, nothing leads
-    from the id to the person; records and proofs stay as they are, and a notice says who had it erased and why.
+    Records have only the id; the names are in a table beside the trail. Once a name is erased, nothing leads from the
+    id to the person. Records and proofs stay as they are, and a notice says who had it erased and why.
 
     \b
     llmctx people

@@ -32,10 +32,10 @@ def restore(
 ) -> None:
     """Restore a backup into a server, and refill what came later.
 
-    The server loads the snapshot in one step, as a replica would. The state directory gets back what it lacks; an
-    anchor and a spool that are there are newer than the backup, and are kept. Records that are newer than the snapshot
-    are refilled from the spool, and the result is verified. Exit code 1: the result is altered, or records are missing;
-    the output names them.
+    The server loads the snapshot in one step, as a replica would. Missing files of the state directory are restored; an
+    existing anchor or spool is newer than the backup and is kept. Records newer than the snapshot are refilled from the
+    spool, and the result is verified. Exit code 1: the result is altered, or records are missing; the output names
+    them.
 
     Stop every worker first. Live keys are as old as the snapshot.
 
@@ -128,4 +128,4 @@ def _print(found: dict[str, Any]) -> None:
         out.print(
             "[green]restored[/]  and verified. Positions are as old as the snapshot or their last write: let your"
         )
-        out.print("execution side write them anew before `llmctx run`.")
+        out.print("execution side rewrite them before `llmctx run`.")

@@ -38,7 +38,7 @@ def export(
 
     It holds leaves, evidence, checkpoints, prompt templates and the public key, in files that audit/README.md specifies
     byte by byte. Records that no checkpoint covers yet are left out, with a warning; if the notary's private key is in
-    the state directory, they are covered first. The names of the people whom its records name by id are in it, unless
+    the state directory, they are covered first. The export includes the names of the people in its records, unless
     --without-people is given. Archived records are read from the archive (LLMCTX_ARCHIVE).
 
     \b

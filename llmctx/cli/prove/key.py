@@ -30,7 +30,7 @@ def key(
     there is none.
 
     --rotate replaces it while no worker and no notary runs: old and new key both sign a notice and a checkpoint in each
-    partition, then the old private key is deleted. An auditor may verify with either vkey. If it is cut short, run it
+    partition, then the old private key is deleted. An auditor may verify with either vkey. If it is interrupted, run it
     again. docs/operations.md says what to do about a lost or stolen key.
 
     \b

@@ -34,11 +34,11 @@ def reconcile(
 ) -> None:
     """Compare what was decided with what was done.
 
-    One entry for each decision that asks for something to be done, with its fills, their price against the one that
-    the decision knew, and what people said of it; and one for each fill that no decision asked for, such as a stop at
-    the broker, with the stop and target that stood before it. Findings are decisions without an effect five minutes
-    later, orders without an end, other quantities or sides than decided, prices more than 100 basis points worse, and
-    fills that nobody explains. Exit code 1 if there are any.
+    There is one entry for each decision that asks for an action, with its fills, their price against the one that the
+    decision knew, and what people said about it; and one for each fill that no decision asked for, such as a stop at
+    the broker, with the stop and target set before it. Findings are decisions without an effect after five minutes,
+    orders without an end, other quantities or sides than decided, prices more than 100 basis points worse, and
+    unexplained fills. Exit code 1 if there are any.
 
     \b
     llmctx reconcile --since 1d

@@ -34,8 +34,8 @@ def report(
 ) -> None:
     """Write one decision or a day as one HTML file with its proof.
 
-    The file needs nothing else and asks nobody: it opens in any browser, which recomputes the proof against the public
-    key that its reader pastes. Without a checkpoint over the record it says that there is no proof.
+    The file is self-contained: it opens in any browser, which recomputes the proof against the public key that its
+    reader pastes. Without a checkpoint over the record it says that there is no proof.
 
     \b
     llmctx report 12 --html decision-12.html

@@ -66,15 +66,16 @@ def verify(
 ) -> None:
     """Verify the trail: every record, its evidence, every checkpoint.
 
-    In Redis it is checked against the anchor in the state directory, with what is published and which functions are
-    loaded; archived records are checked with it, as one trail, if LLMCTX_ARCHIVE names the archive. An export or an
-    archive is checked alone. Exit code 0: verified, or intact with losses that incidents
-    account for. 1: altered; the output names the first bad record, the rule it breaks, what was expected and what was
-    found. It goes on after a record that cannot be read, and names every such record. audit/README.md states the
-    rules; audit/verify.py applies them too and shares no code with this command.
+    In Redis it is checked against the anchor in the state directory, together with the published decisions and the
+    loaded functions; if LLMCTX_ARCHIVE names the archive, archived records are checked as part of the same trail. An
+    export or an archive is checked by itself. Exit code 0: verified, or intact with losses that incidents account for.
+    1: altered; the output names the first bad record, the rule it breaks, what was expected and what was found. The
+    check continues after an unreadable record, and names every such record. audit/README.md states the rules;
+    audit/verify.py applies them too and shares no code with this command.
 
-    Records of other versions are rebuilt too. What differs in them is counted as not reproducible, which is no failure.
-    If such a record names rules that no released version has, there is a warning; with --strict it is a failure.
+    Records of other versions are rebuilt too. Differences in them are counted as not reproducible, which is not a
+    failure. If such a record names rules that no released version has, there is a warning; with --strict it is a
+    failure.
 
     With --effects, decisions are also compared with what the execution side reported (`llmctx reconcile`); a finding is
     exit code 1 too.

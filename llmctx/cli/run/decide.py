@@ -31,7 +31,7 @@ def decide(
     """Ask for one decision now and record it.
 
     A running `llmctx run` makes the decision if it owns the symbol's partition; otherwise this command does. Options
-    for prompt and model are refused in the first case, since the service has its own. Every call that is not refused
+    for prompt and model are refused in the first case, because the service has its own. Every call that is not refused
     ends in exactly one record. Exit code 0: a decision. 2: skipped, because the data did not allow a call. 3: the
     endpoint did not answer. 1: its answer was unusable. In the last two cases the guardrails alone decided.
 

@@ -65,8 +65,8 @@ def demo(
     An embedded Valkey, a simulated market in lockstep, a paper broker that executes the decisions, a verified trail, a
     replay. On a terminal it shows positions, profit and decisions as they change. The answers come from the stand-in,
     which follows rules and is not an LLM. With --endpoint and --model a real model is asked, at most 20 times. With
-    --local-model it is SmolLM2-135M on this machine, at most 6 times: it shows a language model at work, and what it
-    decides is worth nothing.
+    --local-model it is SmolLM2-135M on this machine, at most 6 times: it shows a real language model at work, but its
+    decisions are worthless.
 
     \b
     llmctx demo

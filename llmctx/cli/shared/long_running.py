@@ -76,4 +76,6 @@ def stop_signal() -> asyncio.Event:
 
 def end_on_sigterm() -> None:
     """Let SIGTERM end the process as Ctrl-C does, so that child processes are ended and temporary files removed."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # asyncio answers SIGINT by cancelling the command; KeyboardInterrupt, raised in the middle of it, is a traceback.
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in the background
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

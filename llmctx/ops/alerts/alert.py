@@ -23,7 +23,7 @@ ALERTS = {
     "halt": "somebody or something halted all symbols or one: no new risk is taken, and no model is asked",
     "fork": "Redis contradicts spool or anchor, and the service has ended",
     "stopped": "the service has ended with another error",
-    "broken": "a part of the service broke off with an error that nobody foresaw; it goes on without it or tries again",
+    "broken": "a part of the service failed with an unforeseen error; it continues without it or tries again",
     "foreign": "somebody else wrote to the trail, the published decisions, the map of ticks or the functions",
     "unsigned": "records have waited for two minutes or more without a checkpoint",
     "memory": "memory that cannot expire passes 70% of maxmemory, or no more ticks are taken",

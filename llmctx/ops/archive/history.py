@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from llmctx import clock
 from llmctx.connection import server_ms
-from llmctx.connection.streams import StreamEntry, read_stream, read_stream_back
+from llmctx.connection.streams import StreamEntry, read_stream
 from llmctx.errors import ArchiveError
 from llmctx.schema import keys
 from llmctx.trail.archive.columns import arrow
@@ -88,14 +88,14 @@ def archived_entries(place: Place, family: str) -> Iterator[tuple[str, StreamEnt
 
 async def _complete_days(redis: Redis, names: Iterable[str], today: int | None) -> list[int]:
     """The days since 1970 of which some stream has entries, but for the newest one, unless that is before `today`."""
-    ends: list[int] = []
+    days: set[int] = set()
     for name in names:
-        oldest, newest = await read_stream(redis, name, count=1), await read_stream_back(redis, name, count=1)
-        ends += [_time_ms(entry) // _DAY_MS for entry in (*oldest, *newest)]
-    if not ends:
-        return []
-    is_over = today is not None and max(ends) < today
-    return list(range(min(ends), max(ends) + 1 if is_over else max(ends)))
+        day = -1
+        while found := await read_stream(redis, name, f"{(day + 1) * _DAY_MS}", count=1):
+            day = _time_ms(found[0]) // _DAY_MS
+            days.add(day)
+    newest = max(days, default=0)
+    return sorted(day for day in days if day < newest or (today is not None and day < today))
 
 
 async def _rows_of(redis: Redis, names: Iterable[str], day: int) -> list[_Row]:

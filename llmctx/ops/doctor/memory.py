@@ -108,7 +108,7 @@ async def evictions(subject: Subject) -> Finding:
         return amber(
             f"{evicted:,} keys since the server started",
             "Decisions were made without these live values.",
-            f"{_ROOM} `redis-cli CONFIG RESETSTAT` begins to count anew.",
+            f"{_ROOM} `redis-cli CONFIG RESETSTAT` restarts the count.",
         )
     return green("no key was evicted")
 

@@ -210,7 +210,7 @@ class Verifier:
                 continue
             if mapped is None and actual is not None and actual < self.trimmed:
                 continue  # it is forgotten some time after its record was archived
-            if actual is None and mapped is not None and self.is_unknown(mapped):
+            if actual is None and mapped is not None and mapped >= 0 and self.is_unknown(mapped):
                 continue  # that record may well have settled it
             if mapped != actual:
                 index = self.size if actual is None else actual
@@ -226,7 +226,8 @@ class Verifier:
         faults = []
         for symbol in self.of_symbol.keys() | lists.keys():
             wanted = [index for index in self.of_symbol.get(symbol, ()) if index >= self.trimmed]
-            found = [index for index in lists.get(symbol, ()) if index >= self.trimmed and not self.is_unknown(index)]
+            listed = [index for index in lists.get(symbol, ()) if not 0 <= index < self.trimmed]
+            found = [index for index in listed if index < 0 or not self.is_unknown(index)]
             needed = len([index for index in wanted if size is None or index < size])
             if found != wanted[: max(needed, len(found))]:
                 both = enumerate(zip_longest(wanted, found))

@@ -208,7 +208,7 @@ class Spooler:
                     _log.warning(f"{why} Nothing is published until it can be written; free some disk space.")
                 await pause(_RETRY_S)
         if failing:
-            _log.info("The spool can be written again; publishing goes on.")
+            _log.info("The spool can be written again; publishing continues.")
         for entry in entries:
             self._waiting.pop(entry.index, None)
             self._next = max(self._next, entry.index + 1)

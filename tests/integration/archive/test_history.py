@@ -19,6 +19,8 @@ async def test_complete_days_are_archived_once_and_the_newest_is_left(valkey: Re
     for day in range(3):
         for symbol in ("AAPL", "MSFT"):
             await valkey.xadd(keys.bars(symbol), {"close": f"{day}.5", "odd": b"\xff"}, id=f"{day * DAY_MS + 60_000}-0")
+    # A day is not looked for in all the time between two entries.
+    await valkey.xadd(keys.bars("AAPL"), {"close": "9"}, id=f"{1_000_000 * DAY_MS}-0")
     await valkey.xadd(keys.FILLS, {"quantity": "1"}, id="5-0")
     await valkey.set("metrics:performance", b'{"daily_pnl": 1}')
     await archive(proven)
@@ -27,9 +29,9 @@ async def test_complete_days_are_archived_once_and_the_newest_is_left(valkey: Re
     folder = proven.folder / "kept" / "history"
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.parquet"))
     assert [name for name in found if not name.startswith("values/")] == [
-        "bars/1970-01-01.parquet", "bars/1970-01-02.parquet", "fills/1970-01-01.parquet",
+        "bars/1970-01-01.parquet", "bars/1970-01-02.parquet", "bars/1970-01-03.parquet", "fills/1970-01-01.parquet",
     ]  # fmt: skip
-    assert len(found) == 4
+    assert len(found) == 5
     bars = folder / "bars" / "1970-01-02.parquet"
     rows = pyarrow.parquet.read_table(bars).to_pylist()
     assert [(row["key"], row["id"], dict(row["fields"])) for row in rows] == [
@@ -40,7 +42,7 @@ async def test_complete_days_are_archived_once_and_the_newest_is_left(valkey: Re
     assert (await proven("archive", "--to", "kept", "--older-than", "0d", "--keep", "0")).code == 0
     queried = await proven("query", "history", "--from", "kept", "--json")
     assert [(row["family"], row["keys"], row["entries"]) for row in queried.lines] == [
-        ("bars", 2, 2), ("bars", 2, 2), ("fills", 1, 1), ("values", 1, 1),
+        ("bars", 2, 2), ("bars", 2, 2), ("bars", 2, 2), ("fills", 1, 1), ("values", 1, 1),
     ]  # fmt: skip
     (proven.folder / "own.sql").write_text(
         "SELECT bars.symbol, known, close, fills.quantity, value->'daily_pnl' AS pnl FROM bars, fills, live_values ORDER BY ALL"

@@ -17,6 +17,15 @@ from tests.integration.program import Program
 from tests.integration.test_prove import SIZE, sign
 
 ARCHIVE = ("archive", "--to", "kept", "--older-than", "0d", "--keep", "0", "--json")
+AT_WORK = """
+import os, signal
+from llmctx.ops.archive import run
+async def stopped(redis, real=run.server_ms):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return await real(redis)
+run.server_ms = stopped
+"""
+"""What a command runs first so that it gets SIGTERM while its own code runs, and sends a command to Redis next."""
 QUICK = ("records_written", "noticed", "trimmed")
 FURTHER = ("drafted", "blob_written", "notes_written", "manifest_written", "proven", "settled_kept", "appended")
 POINTS = [*QUICK, *(pytest.param(point, marks=pytest.mark.more) for point in FURTHER)]
@@ -53,6 +62,12 @@ async def test_an_archiver_that_is_killed_is_completed_by_the_next_one(
     assert again.code == 0, again.err
     await check(valkey, proven)
     assert await Log(valkey).first() >= SIZE
+
+
+async def test_a_command_that_is_stopped_at_work_ends(valkey: Redis, proven: Program) -> None:
+    stopped = await proven.ended(await proven.start(*ARCHIVE, before=AT_WORK))
+    assert (stopped.code, stopped.out, stopped.err) == (130, "", "")
+    assert await Log(valkey).first() == 0
 
 
 async def test_a_smaller_range_that_was_cut_short_is_taken_over_as_it_is(valkey: Redis, proven: Program) -> None:

@@ -108,3 +108,24 @@ def only(*sections: str) -> dict[str, str | bytes | None]:
 
 def _bytes(text: str | bytes | None) -> bytes | None:
     return text.encode() if isinstance(text, str) else text
+
+
+TIMES: list[tuple[str, tuple[Any, ...], str]] = [
+    ("price", ("timestamp",), "timestamp"),
+    ("indicators", ("timestamp",), "timestamp"),
+    ("sentiment", ("timestamp",), "timestamp"),
+    ("candidates", (0, "timestamp"), "[0].timestamp"),
+    ("candidates", (1, "timestamp"), "[1].timestamp"),
+    ("position", ("entry_time",), "entry_time"),
+    ("position", ("last_update",), "last_update"),
+    ("monitoring", ("timestamp",), "timestamp"),
+    ("signals.entry", ("timestamp",), "timestamp"),
+    ("signals.exit", ("timestamp",), "timestamp"),
+    ("system", ("last_scan_time",), "last_scan_time"),
+    ("system", ("timestamp",), "timestamp"),
+    ("performance", ("timestamp",), "timestamp"),
+    ("market", ("timestamp",), "timestamp"),
+    ("thesis", ("as_of",), "as_of"),
+    ("thesis", ("entry_time",), "entry_time"),
+]
+"""Every time in the texts: its section, where it stands there, and how it is named."""

@@ -16,6 +16,7 @@ from tests.unit.context.scene import (
     END_OF_DAY_MS,
     KEYS,
     TEXTS,
+    TIMES,
     edited,
     only,
     package_of,
@@ -256,24 +257,6 @@ def test_a_symbol_that_is_almost_the_same_is_another(symbol: str) -> None:
 
 # Nothing from the future
 
-TIMES: list[tuple[str, tuple[Any, ...], str]] = [
-    ("price", ("timestamp",), "timestamp"),
-    ("indicators", ("timestamp",), "timestamp"),
-    ("sentiment", ("timestamp",), "timestamp"),
-    ("candidates", (0, "timestamp"), "[0].timestamp"),
-    ("candidates", (1, "timestamp"), "[1].timestamp"),
-    ("position", ("entry_time",), "entry_time"),
-    ("position", ("last_update",), "last_update"),
-    ("monitoring", ("timestamp",), "timestamp"),
-    ("signals.entry", ("timestamp",), "timestamp"),
-    ("signals.exit", ("timestamp",), "timestamp"),
-    ("system", ("last_scan_time",), "last_scan_time"),
-    ("system", ("timestamp",), "timestamp"),
-    ("performance", ("timestamp",), "timestamp"),
-    ("market", ("timestamp",), "timestamp"),
-    ("thesis", ("as_of",), "as_of"),
-    ("thesis", ("entry_time",), "entry_time"),
-]
 every_time = pytest.mark.parametrize(
     ("section", "path", "named"), TIMES, ids=[f"{section}.{named}" for section, _, named in TIMES]
 )

@@ -10,7 +10,7 @@ from llmctx import canonical, clock
 from llmctx.context.read_rules import ReadRules
 from llmctx.context.staleness import Status, age, future_moment, written_at
 from llmctx.schema.keys import model_of
-from tests.unit.context.scene import TEXTS, edited
+from tests.unit.context.scene import TEXTS, TIMES, edited
 
 LATE = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = "2026-01-01T00:00:00.001Z"
@@ -118,32 +118,15 @@ def test_a_value_before_the_latest_moment_is_not_in_the_future(section: str) -> 
     assert future_moment(value_of(section), LATE) is None
 
 
-TIMES: list[tuple[str, tuple[Any, ...], str]] = [
-    ("price", ("timestamp",), "timestamp"),
-    ("indicators", ("timestamp",), "timestamp"),
-    ("sentiment", ("timestamp",), "timestamp"),
-    ("sentiment", ("latest_news", 0, "timestamp"), "latest_news[0].timestamp"),
-    ("candidates", (0, "timestamp"), "[0].timestamp"),
-    ("candidates", (1, "timestamp"), "[1].timestamp"),
-    ("position", ("entry_time",), "entry_time"),
-    ("position", ("last_update",), "last_update"),
-    ("monitoring", ("timestamp",), "timestamp"),
-    ("signals.entry", ("timestamp",), "timestamp"),
-    ("system", ("last_scan_time",), "last_scan_time"),
-    ("system", ("timestamp",), "timestamp"),
-    ("performance", ("timestamp",), "timestamp"),
-    ("market", ("timestamp",), "timestamp"),
-    ("thesis", ("as_of",), "as_of"),
-    ("thesis", ("entry_time",), "entry_time"),
-]
+MOMENTS = (*TIMES, ("sentiment", ("latest_news", 0, "timestamp"), "latest_news[0].timestamp"))
 
 
-@pytest.mark.parametrize(("section", "path", "named"), TIMES)
+@pytest.mark.parametrize(("section", "path", "named"), MOMENTS)
 def test_a_time_in_the_future_is_found_and_its_path_named(section: str, path: tuple[Any, ...], named: str) -> None:
     assert future_moment(value_of(section, edited(section, *path, to=LATER)), LATE) == f"{named} {LATER}"
 
 
-@pytest.mark.parametrize(("section", "path", "named"), TIMES)
+@pytest.mark.parametrize(("section", "path", "named"), MOMENTS)
 def test_the_latest_moment_itself_is_not_in_the_future(section: str, path: tuple[Any, ...], named: str) -> None:
     assert named
     assert future_moment(value_of(section, edited(section, *path, to="2026-01-01T00:00:00Z")), LATE) is None

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from llmctx.llm.completion import Outcome, read_completion
 from llmctx.llm.extract import SEVERAL, is_object, unwrap
+from tests.unit.llm.test_envelope import read
 from tests.unit.makers import body
 
 A, B = '{"action": "hold"}', '{"action": "exit"}'
@@ -19,12 +20,6 @@ def message(**fields: Any) -> bytes:
 
 def call(arguments: Any) -> dict[str, Any]:
     return {"id": "call_1", "type": "function", "function": {"name": "decision", "arguments": arguments}}
-
-
-def read(raw: bytes) -> tuple[str | None, tuple[str, ...]]:
-    completion = read_completion(raw, {}, ())
-    assert completion.body == raw
-    return completion.content, completion.answer_from
 
 
 @pytest.mark.parametrize(

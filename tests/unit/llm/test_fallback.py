@@ -170,7 +170,7 @@ async def test_an_open_breaker_is_passed_over_and_the_record_says_so(
     assert "circuit breaker open after 2 failures in a row" in (completions[2].tried[0].detail or "")
     told = [record.message for record in caplog.records]
     assert len(told) == 1
-    assert told[0].startswith("The endpoint primary failed again and again and is passed over: http 500")
+    assert told[0].startswith("The endpoint primary failed again and again and is skipped: http 500")
 
 
 async def test_an_endpoint_that_is_back_is_asked_again(wires: Wires, chain: Chain) -> None:
