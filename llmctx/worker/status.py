@@ -16,7 +16,7 @@ from llmctx.symbols.memory import SymbolMemory
 from llmctx.trail.log import unreadable
 from llmctx.trail.log.entry import Entry, address
 from llmctx.trail.log.instance import read_instance
-from llmctx.trail.log.lease import read_holder
+from llmctx.trail.log.lease import of_another_type, read_holder
 from llmctx.trail.log.log import Log
 from llmctx.trail.proof.checkpoint import read_note
 from llmctx.worker.budget import read_budget
@@ -69,9 +69,11 @@ async def _read(redis: Redis, url: str) -> dict[str, Any]:
 async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str, Any]:
     log, stream = Log(redis, partition), keys.ticks(partition)
     holder = await read_holder(redis, partition)
-    pending = 0
-    if await redis.exists(stream):
-        pending = sum(int(group["pending"]) for group in await redis.xinfo_groups(stream))
+    backlog = pending = 0
+    with of_another_type():  # the owner removes it
+        backlog = await redis.xlen(stream)
+        groups = await redis.xinfo_groups(stream) if await redis.exists(stream) else []
+        pending = sum(int(group["pending"]) for group in groups)
     size, minute_ago_ms = await log.size(), await server_ms(redis) - _MINUTE_MS
     recent = await recent_records(log)
     trouble = next((entry for entry in recent if entry.record["kind"] in _TROUBLES), None)
@@ -80,7 +82,7 @@ async def _partition(redis: Redis, partition: int, partitions: int) -> dict[str,
         "partition": partition,
         "owner": None if holder is None else holder.label,
         "owner_until_ms": None if holder is None else holder.until_ms,
-        "backlog": await redis.xlen(stream),
+        "backlog": backlog,
         "pending": pending,
         "records": size,
         "archived": await log.first(),
@@ -102,13 +104,16 @@ async def _effects(redis: Redis, partition: int, recent: list[Entry], partitions
     Without any effect among them, apparently nobody reports effects, and decisions without one are no finding. An
     effect may be about an older decision, so by itself only an effect that names none can be a finding.
     """
+    waiting = 0
+    with of_another_type():
+        waiting = await redis.xlen(keys.effects(partition))
     trades = (
         reconcile(reversed(recent), partitions) if any(entry.record["kind"] == "effect" for entry in recent) else []
     )
     wrong = [each for each in trades if each.findings and (each.action != "none" or NO_REASON in each.findings)]
     slippages = [trade.slippage_bps for trade in trades if trade.slippage_bps is not None]
     return {
-        "waiting": await redis.xlen(keys.effects(partition)),
+        "waiting": waiting,
         "trades": len([trade for trade in trades if trade.filled]),
         "slippage_bps": None if not slippages else float(f"{statistics.fmean(slippages):.1f}"),
         "findings": [f"{trade.address} {trade.symbol} {trade.action}: {trade.findings[0]}" for trade in wrong],

@@ -113,8 +113,7 @@ async def bind_instance(
     in_directory = read_state_instance(state_dir)
     if in_directory is not None and in_directory != in_redis and not new:
         raise InstanceError(
-            f"{file} belongs to {_named(in_directory)}, but Redis has "
-            + (f"{_named(in_redis)}." if in_redis else "none: it is another server, or it lost its data."),
+            f"{file} belongs to instance {in_directory.id}, but Redis has {_other(in_redis, in_directory)}.",
             "Name the right --redis-url or --state-dir; restore the server's data from a backup; or start a new "
             "trail with --new-instance.",
         )
@@ -179,12 +178,17 @@ def _read_file(file: Path) -> Instance | None:
     fields = document if isinstance(document, dict) else {}
     name, partitions = fields.get("id"), fields.get("partitions")
     if type(name) is not str or type(partitions) is not int or not re.fullmatch("[A-Za-z0-9_-]{1,64}", name):
-        raise InstanceError(f"{file} does not name an instance and its number of partitions.", _RESTORE_FILE)
+        raise InstanceError(f"{file} cannot be read: it names no instance and number of partitions.", _RESTORE_FILE)
     return Instance(name, partitions)
 
 
-def _named(instance: Instance) -> str:
-    return f"instance {instance.id} in {instance.partitions} partition{'s' if instance.partitions > 1 else ''}"
+def _other(there: Instance | None, here: Instance) -> str:
+    """How the instance in Redis differs from the one here."""
+    if there is None:
+        return "none: it is another server, or it lost its data"
+    if there.id == here.id:
+        return f"it in {there.partitions} partitions, not {here.partitions}"
+    return f"instance {there.id}"
 
 
 def _pending(file: Path) -> Path:

@@ -144,7 +144,9 @@ async def newest_format(redis: Redis, partition: int) -> int:
 async def read_holder(redis: Redis, partition: int) -> Holder | None:
     """The holder of a partition's lease, None if it is free."""
     now_ms = await server_ms(redis)
-    fields = cast("dict[bytes, bytes]", await redis.hgetall(lease_key(partition)))
+    fields: dict[bytes, bytes] = {}
+    with of_another_type():  # nobody holds it then; the next owner removes it
+        fields = cast("dict[bytes, bytes]", await redis.hgetall(lease_key(partition)))
     ends_ms = index_of(fields.get(b"ends_ms", fields.get(b"until_ms", b"0")))
     if ends_ms < now_ms:
         return None

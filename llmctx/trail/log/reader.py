@@ -182,7 +182,8 @@ class LogReader:
 
     async def repairs(self) -> dict[str, int]:
         """How often an owner repaired what somebody else had written, by kind."""
-        with redis_errors():
+        found: dict[bytes, bytes] = {}
+        with redis_errors(), of_another_type():  # the next check of the owner removes it
             found = cast("dict[bytes, bytes]", await self._redis.hgetall(self.key("repairs")))
         return {name.decode(errors="replace"): index_of(count) for name, count in found.items()}
 
