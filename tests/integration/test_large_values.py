@@ -88,6 +88,19 @@ async def test_a_value_of_65_mb(valkey: Redis, valkey_url: str, tmp_path: Path, 
     assert max(len(json.dumps(leaf)) for leaf in await leaves(valkey)) < 20_000
 
 
+async def test_many_together_take_no_more_than_a_few(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
+    await valkey.mset(live("AAPL", price=85.0) | live("MSFT", price=85.0))
+    for number in range(40):
+        await valkey.xadd(keys.ticks(0), {"id": f"large:{number}", "symbol": "AAPL", "cause": "x" * 5_000_000})
+        await valkey.xadd(keys.effects(0), {"effect": "1" * 5_000_000})
+    forget_peak()
+    before = memory_bytes("VmRSS")
+    async with serving(valkey, valkey_url, tmp_path, ByRules()) as running:
+        assert await verdict_of(valkey, running, "t", "MSFT") == ("decision", "exit")
+        await running.until_settled(*[f"large:{number}" for number in range(40)])
+    assert memory_bytes("VmHWM") - before < 120_000_000
+
+
 async def test_many_of_them_at_once(valkey: Redis, valkey_url: str, tmp_path: Path) -> None:
     await valkey.mset(live("AAPL", price=85.0) | live("MSFT", price=85.0))
     for number in range(4):
