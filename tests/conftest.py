@@ -60,8 +60,9 @@ ONE_SERVER = [SERVERS[0], *(pytest.param(server, marks=pytest.mark.more) for ser
 """The embedded Valkey in `make test`, the others in test-more."""
 
 ON_EACH_SERVER = {
-    "test_budget", "test_entry_reader", "test_foreign_functions", "test_functions", "test_instance", "test_lease", "test_log", "test_publish",
-    "test_published_check", "test_reader", "test_refused_servers", "test_server", "test_shared_connection", "test_watch",
+    "test_budget", "test_entry_reader", "test_foreign_functions", "test_functions", "test_instance", "test_lease",
+    "test_log", "test_publish", "test_published_check", "test_reader", "test_refused_servers", "test_server",
+    "test_shared_connection", "test_watch",
 }  # fmt: skip
 """The modules about what the server itself does: `make test` runs them on each server, the others on ONE_SERVER."""
 

@@ -150,7 +150,7 @@ async def test_a_full_disk_stops_publishing_until_there_is_space_again(
         assert await Log(redis).durable() == size
         full = False
         await running.until_settled(*raised)
-        await running.until_trouble("publishing goes on")
+        await running.until_trouble("publishing continues")
     await check_oracle(redis, ["before", *raised])
 
 

@@ -90,7 +90,7 @@ async def test_a_full_server_still_gives_what_is_there(redis: Redis) -> None:
         try:
             (found,) = await stream.new(None)
         finally:
-            await redis.config_set("maxmemory", 0)
+            await redis.config_set("maxmemory", "2gb")
     assert found.tick is not None
 
 
