@@ -1,4 +1,4 @@
-"""What was traded, according to the effects in the trail or, if there are none, the paper broker's book."""
+"""The trades: from the effects in the trail or, if there are none, from the paper broker's book."""
 
 from collections.abc import Sequence
 from decimal import Decimal

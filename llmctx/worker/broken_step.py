@@ -1,6 +1,5 @@
 """Steps that break off with an error that nobody foresaw: each is named, and what broke it stands in one sentence."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +17,8 @@ _RETRY_S = 1.0
 _TOLD_AGAIN_S = 60.0
 DEFECT = (
     "`llmctx doctor` looks at server, trail and host. If it finds nothing, report a defect: LLMCTX_LOG_LEVEL=debug "
+    "logs where it broke off."
 )
-DEFECT += "logs where it broke off."
 """What to do about an error that nobody foresaw."""
 
 
@@ -122,7 +121,6 @@ class Breakdowns:
         return True
 
 
-def log_traceback(what: str, error: BaseException) -> None:
+def log_traceback(what: str, error: Exception) -> None:
     """Log where an error was raised, for whoever wants to see it (LLMCTX_LOG_LEVEL=debug)."""
-    if not isinstance(error, asyncio.CancelledError):
-        _log.debug(f"{what} broke off", exc_info=error)
+    _log.debug(f"{what} broke off", exc_info=error)

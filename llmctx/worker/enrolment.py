@@ -11,7 +11,7 @@ from llmctx.record import RecordMetadata, compose_loss, compose_unread
 from llmctx.trail.log.instance import Instance
 from llmctx.trail.log.log import Draft, Log
 from llmctx.trail.proof.key import load_or_make_key, read_public_key
-from llmctx.trail.proof.replaced import refuse_new_key, replaced_key
+from llmctx.trail.proof.replaced import refuse_new_key
 from llmctx.trail.proof.roster import Roster, granted_enrolment
 from llmctx.trail.proof.writer import load_or_make_writer
 
@@ -41,7 +41,7 @@ class Enrolment:
         self.roster = Roster(state_dir, instance, self._log.partition)
         """The keys enrolled so far, once it is open."""
         self.refuse_retired()
-        replaced = replaced_key(state_dir, instance, self._log.partition)
+        replaced = self.roster.wrong_key
         if replaced is not None and replaced.signs:  # of another key its notary says so
             _log.error(f"{replaced.what} {replaced.do}", extra={"alert": "unsigned", "subject": "key"})
         if self.roster.place_of(self._writer.key) is None and self._may_enrol() is None:

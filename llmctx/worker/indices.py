@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -134,7 +134,7 @@ class Indices:
             return
         self._note_end(self._mending)
         self._mending = None
-        known = [self._part(each.remembered) for each in self._maps]
+        known = [self._part(*each.remembered) for each in self._maps]
         lists = self._part(self._symbols)
         names = [self._log.key(name) for name in ("log", "base", "ticks", "effects", *(f"symbol:{s}" for s in lists))]
         args: list[Argument] = [len(known[0]), *known[0], *known[1]]
@@ -169,10 +169,10 @@ class Indices:
         if error is not None and not isinstance(error, TrailError):
             _log.error(f"The maps and lists of the log could not be mended: {in_short(error)}")
 
-    def _part(self, known: Mapping[str, T]) -> dict[str, T]:
+    def _part(self, *known: Mapping[str, T]) -> dict[str, T]:
         """The next part of what is remembered, in turn."""
-        begin = self._turn * _LOOKED_AT % max(1, len(known))
-        return dict(islice(known.items(), begin, begin + _LOOKED_AT))
+        begin = self._turn * _LOOKED_AT % max(1, sum(map(len, known)))
+        return dict(islice(chain.from_iterable(each.items() for each in known), begin, begin + _LOOKED_AT))
 
     async def mend(self) -> None:
         """Have the maps and lists say what the log does; whoever asks meanwhile waits for the same.

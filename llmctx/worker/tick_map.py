@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -99,9 +99,9 @@ class TickMap:
         return settled | true.keys() | own.keys()
 
     @property
-    def remembered(self) -> dict[str, int]:
-        """What records had that were settled since the start, or shortly before."""
-        return self.recent | self._own
+    def remembered(self) -> tuple[Mapping[str, int], Mapping[str, int]]:
+        """What records had that were settled shortly before the start, and since."""
+        return self.recent, self._own
 
     async def _whole(self, tick_ids: Collection[str]) -> dict[str, bytes]:
         """What the map has of some ticks, once it has the oldest that is remembered: a map that was deleted says of no

@@ -30,7 +30,7 @@ def schema(
     """List the live keys, or print one's JSON Schema and an example.
 
     `decisions` is the form of the field `decision` in each entry of decisions:{p}: one for each record that settles a
-    tick. For a skipped tick its action is none, and its reason says why. `effects` is the form of the field `effect`
+    tick. For a skipped tick the action is none, with the reason. `effects` is the form of the field `effect`
     that the execution side writes to effects:{p}. With --json only the JSON Schema is printed; it includes the example.
     `settings` lists every setting with its default.
 

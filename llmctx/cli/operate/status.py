@@ -32,7 +32,7 @@ async def _read(settings: Settings) -> dict[str, Any]:
 
 
 def _key(settings: Settings, instance: str | None, partitions: int) -> dict[str, str | None]:
-    """The public key here, and what is wrong with the instance key; None where there is none, or nothing is."""
+    """The public key, None if there is none; and what is wrong with the instance key, None if it is fine."""
     from llmctx.trail.proof.key import read_public_key
     from llmctx.trail.proof.replaced import key_trouble
 

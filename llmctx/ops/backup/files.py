@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from llmctx.errors import BackupError
 from llmctx.private_files import FILE_MODE, make_private_directory
+from llmctx.trail.archive.place import digest_of
 from llmctx.trail.disk import sync_directory
 
 SUFFIX = ".zst"
@@ -108,12 +110,10 @@ def unpack_into(file: StoredFile, source: BinaryIO, opened: BinaryIO) -> None:
 
 def _measure(source: BinaryIO) -> tuple[int, str]:
     """The size and digest of a file, which is at its beginning again."""
-    digest = hashlib.sha256()
-    while chunk := source.read(_CHUNK_BYTES):
-        digest.update(chunk)
+    digest = digest_of(iter(partial(source.read, _CHUNK_BYTES), b""))
     size = source.tell()
     source.seek(0)
-    return size, digest.hexdigest()
+    return size, digest
 
 
 def _decompress(source: BinaryIO, write: Callable[[bytes], object], limit: int) -> tuple[int, str]:

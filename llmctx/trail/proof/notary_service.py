@@ -27,7 +27,7 @@ from llmctx.trail.proof.checkpoint import Checkpoint, Key
 from llmctx.trail.proof.key import SigningKey, key_file, load_key, load_notary_key, read_public_key
 from llmctx.trail.proof.notary import MIN_INTERVAL_MS, Notary
 from llmctx.trail.proof.receipt import make_receipt
-from llmctx.trail.proof.replaced import refuse_new_key, refuse_replaced, replaced_key
+from llmctx.trail.proof.replaced import refuse_new_key, refuse_replaced
 
 _log = logging.getLogger(__name__)
 
@@ -51,17 +51,17 @@ async def serve_notary(
     with `waits` that is an error in the log, and nothing is signed until the key is put right.
     """
 
-    def notary(partition: int) -> Notary:
+    def key_for(partition: int) -> SigningKey:
         refuse_new_key(state_dir, instance.id, partition)
-        signing, replaced = load_notary_key(state_dir, instance.id), replaced_key(state_dir, instance.id, partition)
-        if replaced is not None and not replaced.signs:
-            raise replaced.error
-        return Notary(redis, instance, partition, state_dir, signing)
+        key = load_notary_key(state_dir, instance.id)
+        refuse_replaced(state_dir, instance.id, partition)
+        return key
+
+    def notary(partition: int) -> Notary:
+        return Notary(redis, instance, partition, state_dir, key_for(partition))
 
     if not waits:
-        refuse_new_key(state_dir, instance.id)
-        load_notary_key(state_dir, instance.id)
-        refuse_replaced(state_dir, instance.id)
+        key_for(0)
     partitions = range(instance.partitions)
     await asyncio.gather(*(_serve(partial(notary, each), each, stop, on_checkpoint) for each in partitions))
 

@@ -100,9 +100,9 @@ def _newest(state_dir: Path, instance: str, partition: int) -> tuple[str, Checkp
         return None  # `llmctx verify` names it
 
 
-def refuse_replaced(state_dir: Path, instance: str) -> None:
+def refuse_replaced(state_dir: Path, instance: str, partition: int = 0) -> None:
     """Raise KeyFileError if the private key is not the one that signed the trail: nobody accepts what it signs."""
-    found = replaced_key(state_dir, instance)
+    found = replaced_key(state_dir, instance, partition)
     if found is not None and not found.signs:
         raise found.error
 

@@ -36,17 +36,21 @@ class Roster(WriterKeys):
 
     def __init__(self, state_dir: Path, instance: str, partition: int) -> None:
         """Raises KeyFileError if a file cannot be read."""
-        replaced = replaced_key(state_dir, instance, partition)
-        is_right_beside = replaced is not None and replaced.signs
+        self.wrong_key = replaced_key(state_dir, instance, partition)
+        """The instance key here if another one signed the trail."""
+        is_right_beside = self.wrong_key is not None and self.wrong_key.signs
         key = load_from(key_file(state_dir, instance), instance).key if is_right_beside else None
         super().__init__(origin_of(instance, partition), key or read_public_key(state_dir, instance))
-        self.replaced: ReplacedKey | None = None if is_right_beside else replaced
-        """The instance key here if another one signed the trail; signatures of that one cannot be checked."""
         self._state_dir, self._instance = state_dir, instance
         self._file = roster_file(state_dir, instance)
         self._partition = partition
         self._places: dict[bytes, int] = {}
         self._load()
+
+    @property
+    def replaced(self) -> ReplacedKey | None:
+        """The instance key here if another one signed the trail whose signatures cannot be checked here."""
+        return None if self.wrong_key is None or self.wrong_key.signs else self.wrong_key
 
     def place_of(self, key: Key) -> int | None:
         """The index of the record that enrols a key; None if no record does."""
